@@ -1,0 +1,160 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from sidelight_proto.v1 import catalogue_pb2 as _catalogue_pb2
+from sidelight_proto.v1 import types_pb2 as _types_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Rise(_message.Message):
+    __slots__ = ("masks", "cells", "keep")
+    MASKS_FIELD_NUMBER: _ClassVar[int]
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FIELD_NUMBER: _ClassVar[int]
+    masks: int
+    cells: int
+    keep: float
+    def __init__(self, masks: _Optional[int] = ..., cells: _Optional[int] = ..., keep: _Optional[float] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("id", "models", "input", "target", "baseline", "rise", "seed", "budget", "outputs")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    RISE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    models: _containers.RepeatedCompositeFieldContainer[_types_pb2.ModelRef]
+    input: _types_pb2.Input
+    target: _types_pb2.Target
+    baseline: _types_pb2.Baseline
+    rise: Rise
+    seed: int
+    budget: _types_pb2.Budget
+    outputs: _types_pb2.Outputs
+    def __init__(self, id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_types_pb2.ModelRef, _Mapping]]] = ..., input: _Optional[_Union[_types_pb2.Input, _Mapping]] = ..., target: _Optional[_Union[_types_pb2.Target, _Mapping]] = ..., baseline: _Optional[_Union[_types_pb2.Baseline, _Mapping]] = ..., rise: _Optional[_Union[Rise, _Mapping]] = ..., seed: _Optional[int] = ..., budget: _Optional[_Union[_types_pb2.Budget, _Mapping]] = ..., outputs: _Optional[_Union[_types_pb2.Outputs, _Mapping]] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("id", "results", "resolved", "input_sha256", "method", "timing", "service_version", "warnings", "input_size")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SHA256_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    results: _containers.RepeatedCompositeFieldContainer[_types_pb2.Result]
+    resolved: ExplainRequest
+    input_sha256: str
+    method: str
+    timing: _types_pb2.Timing
+    service_version: str
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    input_size: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, id: _Optional[str] = ..., results: _Optional[_Iterable[_Union[_types_pb2.Result, _Mapping]]] = ..., resolved: _Optional[_Union[ExplainRequest, _Mapping]] = ..., input_sha256: _Optional[str] = ..., method: _Optional[str] = ..., timing: _Optional[_Union[_types_pb2.Timing, _Mapping]] = ..., service_version: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., input_size: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ExplainStreamRequest(_message.Message):
+    __slots__ = ("explanation", "preview_interval")
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    explanation: ExplainRequest
+    preview_interval: _duration_pb2.Duration
+    def __init__(self, explanation: _Optional[_Union[ExplainRequest, _Mapping]] = ..., preview_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Accepted(_message.Message):
+    __slots__ = ("id", "estimate", "seed")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    estimate: EstimateCostResponse
+    seed: int
+    def __init__(self, id: _Optional[str] = ..., estimate: _Optional[_Union[EstimateCostResponse, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class Progress(_message.Message):
+    __slots__ = ("evaluations_done", "evaluations_expected", "elapsed", "previews", "queued")
+    EVALUATIONS_DONE_FIELD_NUMBER: _ClassVar[int]
+    EVALUATIONS_EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_FIELD_NUMBER: _ClassVar[int]
+    PREVIEWS_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    evaluations_done: int
+    evaluations_expected: int
+    elapsed: _duration_pb2.Duration
+    previews: _containers.RepeatedCompositeFieldContainer[_types_pb2.Tensor]
+    queued: bool
+    def __init__(self, evaluations_done: _Optional[int] = ..., evaluations_expected: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., previews: _Optional[_Iterable[_Union[_types_pb2.Tensor, _Mapping]]] = ..., queued: _Optional[bool] = ...) -> None: ...
+
+class TensorChunk(_message.Message):
+    __slots__ = ("chunk_id", "offset", "data")
+    CHUNK_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    chunk_id: int
+    offset: int
+    data: bytes
+    def __init__(self, chunk_id: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class ExplainStreamResponse(_message.Message):
+    __slots__ = ("accepted", "progress", "chunk", "result")
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    accepted: Accepted
+    progress: Progress
+    chunk: TensorChunk
+    result: ExplainResponse
+    def __init__(self, accepted: _Optional[_Union[Accepted, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., chunk: _Optional[_Union[TensorChunk, _Mapping]] = ..., result: _Optional[_Union[ExplainResponse, _Mapping]] = ...) -> None: ...
+
+class EstimateCostRequest(_message.Message):
+    __slots__ = ("explanation",)
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    explanation: ExplainRequest
+    def __init__(self, explanation: _Optional[_Union[ExplainRequest, _Mapping]] = ...) -> None: ...
+
+class EstimateCostResponse(_message.Message):
+    __slots__ = ("evaluations", "edits", "expected", "expected_with_queue")
+    EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    EDITS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_WITH_QUEUE_FIELD_NUMBER: _ClassVar[int]
+    evaluations: int
+    edits: int
+    expected: _duration_pb2.Duration
+    expected_with_queue: _duration_pb2.Duration
+    def __init__(self, evaluations: _Optional[int] = ..., edits: _Optional[int] = ..., expected: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., expected_with_queue: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class GetCatalogueRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class GetCatalogueResponse(_message.Message):
+    __slots__ = ("service_version", "methods", "models", "editors", "metrics", "limits")
+    SERVICE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    EDITORS_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    service_version: str
+    methods: _containers.RepeatedCompositeFieldContainer[_catalogue_pb2.MethodEntry]
+    models: _containers.RepeatedCompositeFieldContainer[_catalogue_pb2.ModelEntry]
+    editors: _containers.RepeatedCompositeFieldContainer[_catalogue_pb2.PluginEntry]
+    metrics: _containers.RepeatedCompositeFieldContainer[_catalogue_pb2.PluginEntry]
+    limits: _catalogue_pb2.Limits
+    def __init__(self, service_version: _Optional[str] = ..., methods: _Optional[_Iterable[_Union[_catalogue_pb2.MethodEntry, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[_catalogue_pb2.ModelEntry, _Mapping]]] = ..., editors: _Optional[_Iterable[_Union[_catalogue_pb2.PluginEntry, _Mapping]]] = ..., metrics: _Optional[_Iterable[_Union[_catalogue_pb2.PluginEntry, _Mapping]]] = ..., limits: _Optional[_Union[_catalogue_pb2.Limits, _Mapping]] = ...) -> None: ...

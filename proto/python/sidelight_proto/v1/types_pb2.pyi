@@ -1,0 +1,356 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Link(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LINK_UNSPECIFIED: _ClassVar[Link]
+    LINK_AS_SERVED: _ClassVar[Link]
+    LINK_LOGIT: _ClassVar[Link]
+    LINK_PROBABILITY: _ClassVar[Link]
+    LINK_LOG_PROBABILITY: _ClassVar[Link]
+    LINK_LOG_COMPLEMENT: _ClassVar[Link]
+    LINK_SIGMOID: _ClassVar[Link]
+    LINK_LOG_SIGMOID: _ClassVar[Link]
+    LINK_LOG_SIGMOID_COMPLEMENT: _ClassVar[Link]
+    LINK_COSINE: _ClassVar[Link]
+
+class Executor(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXECUTOR_UNSPECIFIED: _ClassVar[Executor]
+    EXECUTOR_TRITON: _ClassVar[Executor]
+    EXECUTOR_TRITON_EXPLANATION: _ClassVar[Executor]
+    EXECUTOR_EMBEDDED: _ClassVar[Executor]
+    EXECUTOR_TWIN: _ClassVar[Executor]
+
+class Resolution(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RESOLUTION_UNSPECIFIED: _ClassVar[Resolution]
+    RESOLUTION_METHOD: _ClassVar[Resolution]
+    RESOLUTION_INPUT: _ClassVar[Resolution]
+
+class MapKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MAP_KIND_UNSPECIFIED: _ClassVar[MapKind]
+    MAP_KIND_ATTRIBUTION: _ClassVar[MapKind]
+    MAP_KIND_STANDARD_ERROR: _ClassVar[MapKind]
+
+class StopReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STOP_REASON_UNSPECIFIED: _ClassVar[StopReason]
+    STOP_REASON_COMPLETE: _ClassVar[StopReason]
+    STOP_REASON_MAX_EVALUATIONS: _ClassVar[StopReason]
+    STOP_REASON_TOLERANCE: _ClassVar[StopReason]
+    STOP_REASON_DEADLINE: _ClassVar[StopReason]
+LINK_UNSPECIFIED: Link
+LINK_AS_SERVED: Link
+LINK_LOGIT: Link
+LINK_PROBABILITY: Link
+LINK_LOG_PROBABILITY: Link
+LINK_LOG_COMPLEMENT: Link
+LINK_SIGMOID: Link
+LINK_LOG_SIGMOID: Link
+LINK_LOG_SIGMOID_COMPLEMENT: Link
+LINK_COSINE: Link
+EXECUTOR_UNSPECIFIED: Executor
+EXECUTOR_TRITON: Executor
+EXECUTOR_TRITON_EXPLANATION: Executor
+EXECUTOR_EMBEDDED: Executor
+EXECUTOR_TWIN: Executor
+RESOLUTION_UNSPECIFIED: Resolution
+RESOLUTION_METHOD: Resolution
+RESOLUTION_INPUT: Resolution
+MAP_KIND_UNSPECIFIED: MapKind
+MAP_KIND_ATTRIBUTION: MapKind
+MAP_KIND_STANDARD_ERROR: MapKind
+STOP_REASON_UNSPECIFIED: StopReason
+STOP_REASON_COMPLETE: StopReason
+STOP_REASON_MAX_EVALUATIONS: StopReason
+STOP_REASON_TOLERANCE: StopReason
+STOP_REASON_DEADLINE: StopReason
+
+class ModelRef(_message.Message):
+    __slots__ = ("name", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+
+class Tensor(_message.Message):
+    __slots__ = ("name", "datatype", "shape", "axes", "contents", "chunk_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DATATYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    AXES_FIELD_NUMBER: _ClassVar[int]
+    CONTENTS_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    datatype: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    axes: _containers.RepeatedScalarFieldContainer[str]
+    contents: bytes
+    chunk_id: int
+    def __init__(self, name: _Optional[str] = ..., datatype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., axes: _Optional[_Iterable[str]] = ..., contents: _Optional[bytes] = ..., chunk_id: _Optional[int] = ...) -> None: ...
+
+class ImageSeries(_message.Message):
+    __slots__ = ("images", "strengths", "unit")
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    STRENGTHS_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    images: _containers.RepeatedScalarFieldContainer[bytes]
+    strengths: _containers.RepeatedScalarFieldContainer[float]
+    unit: str
+    def __init__(self, images: _Optional[_Iterable[bytes]] = ..., strengths: _Optional[_Iterable[float]] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class Input(_message.Message):
+    __slots__ = ("image", "tensor", "text", "series")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    SERIES_FIELD_NUMBER: _ClassVar[int]
+    image: bytes
+    tensor: Tensor
+    text: str
+    series: ImageSeries
+    def __init__(self, image: _Optional[bytes] = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ..., text: _Optional[str] = ..., series: _Optional[_Union[ImageSeries, _Mapping]] = ...) -> None: ...
+
+class ClassRef(_message.Message):
+    __slots__ = ("index", "label")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    label: str
+    def __init__(self, index: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
+
+class Embedding(_message.Message):
+    __slots__ = ("name", "values")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, name: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class Target(_message.Message):
+    __slots__ = ("classes", "top_k", "contrast", "link", "references")
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    CONTRAST_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_FIELD_NUMBER: _ClassVar[int]
+    classes: _containers.RepeatedCompositeFieldContainer[ClassRef]
+    top_k: int
+    contrast: _containers.RepeatedCompositeFieldContainer[ClassRef]
+    link: Link
+    references: _containers.RepeatedCompositeFieldContainer[Embedding]
+    def __init__(self, classes: _Optional[_Iterable[_Union[ClassRef, _Mapping]]] = ..., top_k: _Optional[int] = ..., contrast: _Optional[_Iterable[_Union[ClassRef, _Mapping]]] = ..., link: _Optional[_Union[Link, str]] = ..., references: _Optional[_Iterable[_Union[Embedding, _Mapping]]] = ...) -> None: ...
+
+class ModelMeanBaseline(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ConstantBaseline(_message.Message):
+    __slots__ = ("value",)
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    value: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, value: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class ImageMeanBaseline(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BlurBaseline(_message.Message):
+    __slots__ = ("sigma",)
+    SIGMA_FIELD_NUMBER: _ClassVar[int]
+    sigma: float
+    def __init__(self, sigma: _Optional[float] = ...) -> None: ...
+
+class NoiseBaseline(_message.Message):
+    __slots__ = ("mean", "sd")
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    SD_FIELD_NUMBER: _ClassVar[int]
+    mean: float
+    sd: float
+    def __init__(self, mean: _Optional[float] = ..., sd: _Optional[float] = ...) -> None: ...
+
+class ImageBaseline(_message.Message):
+    __slots__ = ("image",)
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    image: bytes
+    def __init__(self, image: _Optional[bytes] = ...) -> None: ...
+
+class TextBaseline(_message.Message):
+    __slots__ = ("replacement",)
+    REPLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    replacement: str
+    def __init__(self, replacement: _Optional[str] = ...) -> None: ...
+
+class Baseline(_message.Message):
+    __slots__ = ("model_mean", "constant", "image_mean", "blur", "noise", "image", "text")
+    MODEL_MEAN_FIELD_NUMBER: _ClassVar[int]
+    CONSTANT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_MEAN_FIELD_NUMBER: _ClassVar[int]
+    BLUR_FIELD_NUMBER: _ClassVar[int]
+    NOISE_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    model_mean: ModelMeanBaseline
+    constant: ConstantBaseline
+    image_mean: ImageMeanBaseline
+    blur: BlurBaseline
+    noise: NoiseBaseline
+    image: ImageBaseline
+    text: TextBaseline
+    def __init__(self, model_mean: _Optional[_Union[ModelMeanBaseline, _Mapping]] = ..., constant: _Optional[_Union[ConstantBaseline, _Mapping]] = ..., image_mean: _Optional[_Union[ImageMeanBaseline, _Mapping]] = ..., blur: _Optional[_Union[BlurBaseline, _Mapping]] = ..., noise: _Optional[_Union[NoiseBaseline, _Mapping]] = ..., image: _Optional[_Union[ImageBaseline, _Mapping]] = ..., text: _Optional[_Union[TextBaseline, _Mapping]] = ...) -> None: ...
+
+class Budget(_message.Message):
+    __slots__ = ("max_evaluations", "tolerance", "allow_partial")
+    MAX_EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    max_evaluations: int
+    tolerance: float
+    allow_partial: bool
+    def __init__(self, max_evaluations: _Optional[int] = ..., tolerance: _Optional[float] = ..., allow_partial: _Optional[bool] = ...) -> None: ...
+
+class Outputs(_message.Message):
+    __slots__ = ("map", "standard_error", "map_at_input", "overlay")
+    MAP_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    MAP_AT_INPUT_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_FIELD_NUMBER: _ClassVar[int]
+    map: bool
+    standard_error: bool
+    map_at_input: bool
+    overlay: bool
+    def __init__(self, map: _Optional[bool] = ..., standard_error: _Optional[bool] = ..., map_at_input: _Optional[bool] = ..., overlay: _Optional[bool] = ...) -> None: ...
+
+class Map(_message.Message):
+    __slots__ = ("kind", "resolution", "tensor")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    kind: MapKind
+    resolution: Resolution
+    tensor: Tensor
+    def __init__(self, kind: _Optional[_Union[MapKind, str]] = ..., resolution: _Optional[_Union[Resolution, str]] = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+
+class UnitScore(_message.Message):
+    __slots__ = ("name", "score", "standard_error", "begin", "end")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    score: float
+    standard_error: float
+    begin: int
+    end: int
+    def __init__(self, name: _Optional[str] = ..., score: _Optional[float] = ..., standard_error: _Optional[float] = ..., begin: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
+
+class ClassScore(_message.Message):
+    __slots__ = ("index", "label", "value")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    label: str
+    value: float
+    def __init__(self, index: _Optional[int] = ..., label: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+
+class ResolvedTarget(_message.Message):
+    __slots__ = ("instance", "contrast", "link", "scale", "references")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    CONTRAST_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_FIELD_NUMBER: _ClassVar[int]
+    instance: ClassScore
+    contrast: _containers.RepeatedCompositeFieldContainer[ClassScore]
+    link: Link
+    scale: str
+    references: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, instance: _Optional[_Union[ClassScore, _Mapping]] = ..., contrast: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., link: _Optional[_Union[Link, str]] = ..., scale: _Optional[str] = ..., references: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ModelProvenance(_message.Message):
+    __slots__ = ("model", "executor", "platform", "digest", "precision", "twin_gap", "repeatable")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    TWIN_GAP_FIELD_NUMBER: _ClassVar[int]
+    REPEATABLE_FIELD_NUMBER: _ClassVar[int]
+    model: ModelRef
+    executor: Executor
+    platform: str
+    digest: str
+    precision: str
+    twin_gap: float
+    repeatable: bool
+    def __init__(self, model: _Optional[_Union[ModelRef, _Mapping]] = ..., executor: _Optional[_Union[Executor, str]] = ..., platform: _Optional[str] = ..., digest: _Optional[str] = ..., precision: _Optional[str] = ..., twin_gap: _Optional[float] = ..., repeatable: _Optional[bool] = ...) -> None: ...
+
+class Result(_message.Message):
+    __slots__ = ("model", "target", "property", "maps", "units", "overlay_png", "baseline_output_value", "instance_output_value", "attribution_error", "attribution_error_relative", "evaluations", "edits", "rows_done", "stop_reason", "converged", "relative_standard_error", "warnings", "top_classes", "top_classes_scale")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    PROPERTY_FIELD_NUMBER: _ClassVar[int]
+    MAPS_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_PNG_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_OUTPUT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_OUTPUT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTION_ERROR_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTION_ERROR_RELATIVE_FIELD_NUMBER: _ClassVar[int]
+    EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    EDITS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_DONE_FIELD_NUMBER: _ClassVar[int]
+    STOP_REASON_FIELD_NUMBER: _ClassVar[int]
+    CONVERGED_FIELD_NUMBER: _ClassVar[int]
+    RELATIVE_STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    TOP_CLASSES_FIELD_NUMBER: _ClassVar[int]
+    TOP_CLASSES_SCALE_FIELD_NUMBER: _ClassVar[int]
+    model: ModelProvenance
+    target: ResolvedTarget
+    property: str
+    maps: _containers.RepeatedCompositeFieldContainer[Map]
+    units: _containers.RepeatedCompositeFieldContainer[UnitScore]
+    overlay_png: bytes
+    baseline_output_value: float
+    instance_output_value: float
+    attribution_error: float
+    attribution_error_relative: float
+    evaluations: int
+    edits: int
+    rows_done: int
+    stop_reason: StopReason
+    converged: bool
+    relative_standard_error: float
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    top_classes: _containers.RepeatedCompositeFieldContainer[ClassScore]
+    top_classes_scale: str
+    def __init__(self, model: _Optional[_Union[ModelProvenance, _Mapping]] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., property: _Optional[str] = ..., maps: _Optional[_Iterable[_Union[Map, _Mapping]]] = ..., units: _Optional[_Iterable[_Union[UnitScore, _Mapping]]] = ..., overlay_png: _Optional[bytes] = ..., baseline_output_value: _Optional[float] = ..., instance_output_value: _Optional[float] = ..., attribution_error: _Optional[float] = ..., attribution_error_relative: _Optional[float] = ..., evaluations: _Optional[int] = ..., edits: _Optional[int] = ..., rows_done: _Optional[int] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., converged: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., top_classes: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., top_classes_scale: _Optional[str] = ...) -> None: ...
+
+class Timing(_message.Message):
+    __slots__ = ("queue", "edit", "infer", "fold", "total")
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    EDIT_FIELD_NUMBER: _ClassVar[int]
+    INFER_FIELD_NUMBER: _ClassVar[int]
+    FOLD_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    queue: _duration_pb2.Duration
+    edit: _duration_pb2.Duration
+    infer: _duration_pb2.Duration
+    fold: _duration_pb2.Duration
+    total: _duration_pb2.Duration
+    def __init__(self, queue: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., edit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., infer: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., fold: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
