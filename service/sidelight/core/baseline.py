@@ -1,0 +1,96 @@
+"""What a masked-out part of an image shows. Explicit in every request and answer; all values in pixels 0..255."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from sidelight.core.errors import InvalidRequest
+from sidelight.core.predictor import PixelSpace
+from sidelight.core.stream import Stream
+
+
+@dataclass(frozen=True)
+class ModelMean:
+    """The pixel that the model sees as zero: its card's mean (black, for a model without one)."""
+
+    def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
+        colour = torch.tensor([m / space.scale for m in space.mean], dtype=x.dtype)
+        return colour.view(-1, 1, 1).expand_as(x)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One colour: one number (grey) or one for each channel, in the order red, green, blue."""
+
+    value: tuple[float, ...]
+
+    def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
+        if len(self.value) not in (1, len(x)) or not all(0 <= v <= 255 for v in self.value):
+            raise InvalidRequest("baseline.constant.value", f"1 or {len(x)} numbers in 0..255, not {list(self.value)}")
+        value = self.value[::-1] if space.order == "BGR" else self.value
+        return torch.tensor(value, dtype=x.dtype).view(-1, 1, 1).expand_as(x)
+
+
+@dataclass(frozen=True)
+class ImageMean:
+    """The mean colour of the input."""
+
+    def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
+        return x.mean((1, 2), keepdim=True).expand_as(x)
+
+
+@dataclass(frozen=True)
+class Blur:
+    """The input under a Gaussian of standard deviation `sigma` pixels (None: 10/224 of the shorter side)."""
+
+    sigma: float | None = None
+
+    def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
+        short = min(x.shape[1:])
+        sigma = short * 10 / 224 if self.sigma is None else self.sigma
+        if not 0 < sigma <= short:
+            raise InvalidRequest("baseline.blur.sigma", f"a number of pixels in (0, {short}], not {sigma}")
+        return gaussian(x, sigma)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Pixels drawn once, from a normal distribution clipped to 0..255, by the request's seed."""
+
+    mean: float = 127.5
+    sd: float = 64.0
+
+    def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
+        if not (0 <= self.mean <= 255 and 0 < self.sd <= 255):
+            raise InvalidRequest("baseline.noise", f"mean in 0..255 and sd in (0, 255], not {self.mean} and {self.sd}")
+        rows, width = range(x.shape[0] * x.shape[1]), x.shape[2]
+        z = torch.from_numpy(stream.child("baseline.noise").normal(rows, width)).view(x.shape)
+        return (self.mean + self.sd * z).clamp(0, 255).to(x.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Another image, fitted to the model as the input was: pixels [C, H, W]."""
+
+    pixels: torch.Tensor
+
+    def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
+        return self.pixels
+
+
+Baseline = ModelMean | Constant | ImageMean | Blur | Noise | Picture
+
+
+def gaussian(x: torch.Tensor, sigma: float) -> torch.Tensor:
+    """x [C, H, W] under a separable Gaussian cut at 4 sigma, edges replicated."""
+    radius = max(1, math.ceil(4 * sigma))
+    t = torch.arange(-radius, radius + 1, dtype=x.dtype)
+    kernel = torch.exp(-0.5 * (t / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
+    y = x.unsqueeze(1)
+    for axis in (3, 2):
+        pad = (radius, radius, 0, 0) if axis == 3 else (0, 0, radius, radius)
+        y = F.conv2d(F.pad(y, pad, mode="replicate"), kernel if axis == 3 else kernel.transpose(2, 3))
+    return y.squeeze(1)

@@ -1,0 +1,145 @@
+"""Explained inputs. Each knows its modality and how to blend itself with its baseline under masks, as model rows.
+
+Blending happens in the encoded space (after scale, mean and sd). Encoding is affine, so this equals blending pixels
+first and encoding then: encode(b + K (x - b)) = e(b) + K (e(x) - e(b)), and every row costs one fused multiply-add.
+"""
+
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from sidelight.core.predictor import PixelSpace
+from sidelight.core.sweep import Placement, Rows
+
+
+class Input(Protocol):
+    """What a method sees of an input."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a mask and of a map: (H, W) for images, (units,) for text."""
+
+    @property
+    def like(self) -> Hashable:
+        """Rows of inputs with equal `like` may share a batch."""
+
+    def blend(self, keep: torch.Tensor, on: Placement) -> Rows:
+        """Rows that keep the input where `keep` [k, *shape] is 1 and show the baseline where it is 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageInput:
+    """Pixels [C, H, W] float32 in 0..255 (channels as `space.order`) with a baseline of the same shape."""
+
+    name: str
+    pixels: torch.Tensor
+    baseline: torch.Tensor
+    space: PixelSpace
+    _encoded: dict[Placement, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return tuple(self.pixels.shape[1:])
+
+    @property
+    def like(self) -> Hashable:
+        return ("image", *self.pixels.shape)
+
+    def blend(self, keep: torch.Tensor, on: Placement) -> Rows:
+        b, delta = self._on(on)
+        k = keep.unsqueeze(1) if self.space.layout == "NCHW" else keep.unsqueeze(3)
+        layout = torch.channels_last if on.channels_last else torch.contiguous_format
+        x = torch.empty((len(keep), *b.shape), dtype=on.dtype, device=on.device, memory_format=layout)
+        torch.addcmul(b, k, delta, out=x)
+        return {self.name: x.round_().clamp_(0, 255).to(torch.uint8) if self.space.integer else x}
+
+    def _on(self, on: Placement) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encoded baseline and difference, on the device once a request."""
+        if on not in self._encoded:
+            b, x = encode(self.baseline, self.space), encode(self.pixels, self.space)
+            pair = tuple(t.to(device=on.device, dtype=on.dtype) for t in (b, x - b))
+            if on.channels_last:
+                pair = tuple(t.unsqueeze(0).contiguous(memory_format=torch.channels_last)[0] for t in pair)
+            self._encoded[on] = pair
+        return self._encoded[on]
+
+
+def encode(pixels: torch.Tensor, space: PixelSpace) -> torch.Tensor:
+    """Pixels [C, H, W] in 0..255 as the model takes them, [C, H, W] or [H, W, C]."""
+    mean, std = (torch.tensor(v, dtype=pixels.dtype).view(-1, 1, 1) for v in (space.mean, space.std))
+    x = (pixels * space.scale - mean) / std
+    return x.permute(1, 2, 0).contiguous() if space.layout == "NHWC" else x
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of text: characters [begin, end) of the whole."""
+
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """A text whose units (words, by default) are kept where the mask is at least 1/2, else replaced or left out."""
+
+    name: str
+    text: str
+    units: tuple[Unit, ...]
+    replacement: str = ""
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (len(self.units),)
+
+    @property
+    def like(self) -> Hashable:
+        return ("text",)
+
+    def blend(self, keep: torch.Tensor, on: Placement) -> Rows:
+        return {self.name: [self.masked(row) for row in (keep >= 0.5).tolist()]}
+
+    def masked(self, keep: list[bool]) -> str:
+        """The text with only the kept units; the space before a unit goes with it when it is left out."""
+        parts, at = [], 0
+        for unit, kept in zip(self.units, keep, strict=True):
+            if kept:
+                parts.append(self.text[at : unit.end])
+            elif self.replacement:
+                parts.append(self.text[at : unit.begin] + self.replacement)
+            at = unit.end
+        parts.append(self.text[at:])
+        return "".join(parts)
+
+    def word(self, unit: Unit) -> str:
+        """The characters of a unit."""
+        return self.text[unit.begin : unit.end]
+
+
+def words(text: str) -> tuple[Unit, ...]:
+    """Words and single punctuation marks, with their character offsets."""
+    return tuple(Unit(*m.span()) for m in re.finditer(r"\w+(?:['’]\w+)*|[^\w\s]", text))
+
+
+@dataclass(frozen=True, eq=False)
+class TokenInput:
+    """Token ids [L] (int64) for a model that takes them; masked positions show the `replacement` id."""
+
+    name: str
+    ids: torch.Tensor
+    replacement: int = 0
+
+    @property
+    def shape(self) -> tuple[int]:
+        return tuple(self.ids.shape)
+
+    @property
+    def like(self) -> Hashable:
+        return ("tokens", *self.ids.shape)
+
+    def blend(self, keep: torch.Tensor, on: Placement) -> Rows:
+        ids = self.ids.to(on.device)
+        return {self.name: torch.where(keep.to(on.device) >= 0.5, ids, torch.full_like(ids, self.replacement))}

@@ -1,0 +1,124 @@
+"""What the engine knows of a model: its specification, and how to start a batch of rows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sidelight.core.ask import Ask
+from sidelight.core.fold import Out
+from sidelight.core.sweep import Placement, Rows
+from sidelight.core.target import OutputKind
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor of the model without its batch axis; -1 where the size varies."""
+
+    name: str
+    datatype: str  # FP32, FP16, UINT8, INT64, BYTES
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PixelSpace:
+    """How pixels 0..255 become what the model takes: x * scale, minus mean, over sd, by channel of `order`."""
+
+    order: str = "RGB"  # RGB, BGR or L
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    layout: str = "NCHW"  # NCHW or NHWC
+    integer: bool = False  # the model takes whole numbers (UINT8)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How an image of any size becomes the model's: the shorter side to `resize`, then a centred crop."""
+
+    size: tuple[int, int] | None  # (H, W) that the model takes; None where it takes any
+    resize: int | None = None  # None: the image is scaled so that the crop just fits
+    interpolation: str = "bilinear"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One served version of a model, as metadata, configuration and model card say together."""
+
+    name: str
+    version: str
+    modality: str  # image, text, tokens
+    input: TensorSpec
+    output: TensorSpec
+    kind: OutputKind = OutputKind.AS_SERVED
+    classes: int = 0  # length of the output vector as scored; 0: not known before the first answer
+    labels: tuple[str, ...] = ()
+    pixels: PixelSpace = PixelSpace()
+    fit: Fit = Fit(None)
+    platform: str = ""
+    digest: str = ""
+    precision: str = "as_served"
+    carded: bool = False
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the rows go, for the catalogue."""
+
+    executor: str  # triton, triton_explanation, embedded, twin
+    address: str
+    shares_production: bool
+    shared_memory: str = "none"  # system, cuda, none
+
+
+class Call(Protocol):
+    """A batch under way."""
+
+    def done(self) -> bool:
+        """Whether `result` would return, or raise, at once."""
+
+    def result(self) -> Out:
+        """Wait for the outputs, first axis: row. Raises a SidelightError; MemoryError where the device's is full."""
+
+    def cancel(self) -> None:
+        """Give up the work as far as it can be; `result` is not called after."""
+
+
+class Predictor(Protocol):
+    """Answers rows of one model, all its versions. Called from its lane's worker only, except where said."""
+
+    name: str
+    lane: str  # predictors with equal lanes share a device or endpoint, and its worker
+    placement: Placement  # how `render` should make rows
+    depth: int  # batches worth having under way at once
+    tile_rows: int
+    batch_rows: int  # a multiple of tile_rows
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the rows go."""
+
+    def spec(self, version: str | None = None) -> ModelSpec:
+        """The specification of `version`, or of the newest that is ready. Any thread; may ask the endpoint.
+
+        Raises Unknown for a version that is not served and Unavailable where the endpoint does not answer.
+        """
+
+    def versions(self) -> tuple[str, ...]:
+        """Versions that are ready, newest last. Any thread."""
+
+    def start(self, ask: Ask, tiles: Sequence[Rows], wake: Callable[[], None]) -> Call:
+        """Start one batch of the tiles' rows, in order. `wake()` is called (from any thread) when it is done."""
+
+    def close(self) -> None:
+        """Give back connections, regions and memory."""
+
+
+@dataclass
+class Probe:
+    """What was measured of a model at start-up."""
+
+    neighbour_gap: float  # largest difference of a row alone and among neighbours, over the largest output
+    repeat_gap: float  # the same between two identical calls
+    seconds_per_row: float
+    classes: int
+    warnings: list[str] = field(default_factory=list)

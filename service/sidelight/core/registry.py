@@ -1,0 +1,70 @@
+"""Methods, found by listing their folder. Registered beside their definition; never switched on by a string."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from sidelight.core.errors import Unknown, Unsupported
+from sidelight.core.job import Job
+from sidelight.core.sweep import Plan
+
+
+@dataclass(frozen=True)
+class Method:
+    """An explanation method: a plan over a job and its parameters."""
+
+    name: str
+    plan: Callable[[Job, Any], Plan]
+    params: type
+    paper: str
+    needs: tuple[str, ...]  # kinds of ask
+    cost: Callable[[Any], int]  # rows
+    summary: str
+
+
+_METHODS: dict[str, Method] = {}
+_ABSENT: dict[str, str] = {}
+
+
+def method(name: str, *, params: type, paper: str, needs: tuple[str, ...], cost: Callable[[Any], int]) -> Callable:
+    """Register a plan as the method `name`, which is also its field in the request's `oneof method`."""
+
+    def register(plan: Callable[[Job, Any], Plan]) -> Callable[[Job, Any], Plan]:
+        summary = (plan.__doc__ or "").strip().splitlines()[0]
+        _METHODS[name] = Method(name, plan, params, paper, needs, cost, summary)
+        return plan
+
+    return register
+
+
+def load(package: ModuleType) -> None:
+    """Import every module of a plug-in folder; one whose dependency is absent is listed with the reason."""
+    for info in pkgutil.iter_modules(package.__path__):
+        try:
+            importlib.import_module(f"{package.__name__}.{info.name}")
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").partition(".")[0] == "sidelight":
+                raise
+            _ABSENT[info.name] = f"needs the package {missing.name}"
+
+
+def methods() -> dict[str, Method]:
+    """All methods by name."""
+    return dict(_METHODS)
+
+
+def absent() -> dict[str, str]:
+    """Plug-ins that cannot run here, with the reason."""
+    return dict(_ABSENT)
+
+
+def find(name: str) -> Method:
+    """The method `name`. Raises Unknown, or Unsupported with the reason why it cannot run here."""
+    if name in _ABSENT:
+        raise Unsupported("METHOD_UNAVAILABLE", name, f"method {name} {_ABSENT[name]}")
+    if name not in _METHODS:
+        raise Unknown("method", name, _METHODS)
+    return _METHODS[name]

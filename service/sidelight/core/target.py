@@ -1,0 +1,120 @@
+"""Which number is explained: classes of the output vector, read through a link, or cosine similarity to references."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+import torch.nn.functional as F
+
+from sidelight.core.errors import InvalidRequest
+
+
+class OutputKind(Enum):
+    """What the model's output vector is, as its card says."""
+
+    LOGITS = "logits"
+    PROBABILITIES = "probabilities"
+    SIGMOID = "sigmoid"  # one probability, of class 1; scored as the pair (1 - p, p)
+    AS_SERVED = "as_served"  # no card: nothing is known
+
+
+class Link(Enum):
+    """How a class is read off the output vector."""
+
+    AS_SERVED = "as_served"
+    LOGIT = "logit"
+    PROBABILITY = "probability"
+    LOG_PROBABILITY = "log_probability"
+    LOG_COMPLEMENT = "log_complement"
+    SIGMOID = "sigmoid"
+    LOG_SIGMOID = "log_sigmoid"
+    LOG_SIGMOID_COMPLEMENT = "log_sigmoid_complement"
+    COSINE = "cosine"
+
+
+def _log_complement_of_logits(y: torch.Tensor) -> torch.Tensor:
+    """log(1 - softmax(y)) [k, K]. Only the top class can be near 1: there, logsumexp over the others loses no digit."""
+    log_p = y.log_softmax(1)
+    top = log_p.argmax(1, keepdim=True)
+    others = log_p.scatter(1, top, -torch.inf).logsumexp(1, keepdim=True)
+    return torch.log1p(-log_p.exp()).scatter(1, top, others)
+
+
+_LOGITS = {
+    Link.LOG_COMPLEMENT: _log_complement_of_logits,
+    Link.LOGIT: lambda y: y,
+    Link.PROBABILITY: lambda y: y.softmax(1),
+    Link.LOG_PROBABILITY: lambda y: y.log_softmax(1),
+    Link.SIGMOID: torch.sigmoid,
+    Link.LOG_SIGMOID: F.logsigmoid,
+    Link.LOG_SIGMOID_COMPLEMENT: lambda y: F.logsigmoid(-y),
+}
+_PROBABILITIES = {
+    Link.PROBABILITY: lambda p: p,
+    Link.LOG_PROBABILITY: torch.log,
+    Link.LOG_COMPLEMENT: lambda p: torch.log1p(-p),
+}
+LINKS = {
+    OutputKind.LOGITS: _LOGITS,
+    OutputKind.PROBABILITIES: _PROBABILITIES,
+    OutputKind.SIGMOID: _PROBABILITIES,
+    OutputKind.AS_SERVED: {},
+}
+NATURAL = {
+    OutputKind.LOGITS: Link.LOGIT,
+    OutputKind.PROBABILITIES: Link.PROBABILITY,
+    OutputKind.SIGMOID: Link.PROBABILITY,
+    OutputKind.AS_SERVED: Link.AS_SERVED,
+}
+
+
+def outputs(y: torch.Tensor, kind: OutputKind) -> torch.Tensor:
+    """The output vector [k, K] in float64: flattened, a single sigmoid spread to the pair (1 - p, p)."""
+    y = y.flatten(1).double()
+    return torch.cat([1 - y, y], 1) if kind is OutputKind.SIGMOID else y
+
+
+def resolve_link(link: Link | None, kind: OutputKind) -> Link:
+    """The link to use. Raises InvalidRequest for one that cannot be had from outputs of this kind."""
+    if link is None:
+        return NATURAL[kind]
+    if link in (Link.AS_SERVED, Link.COSINE) or link in LINKS[kind]:
+        return link
+    if kind is OutputKind.AS_SERVED:
+        raise InvalidRequest(
+            "target.link", f"{link.value} needs to know what the outputs are: say it in the model card's output.kind"
+        )
+    can = ", ".join(known.value for known in LINKS[kind])
+    raise InvalidRequest("target.link", f"{link.value} cannot be had from {kind.value}; one of {can} can")
+
+
+@dataclass(frozen=True)
+class Target:
+    """T numbers read off an output vector: one for each class (minus the mean of `contrast`), or one cosine."""
+
+    kind: OutputKind
+    link: Link
+    classes: tuple[int, ...] = ()
+    contrast: tuple[int, ...] = ()
+    references: torch.Tensor | None = None  # [R, K]
+
+    @property
+    def count(self) -> int:
+        """T."""
+        return 1 if self.link is Link.COSINE else len(self.classes)
+
+    @property
+    def scale(self) -> str:
+        """The scale of the explained number in words."""
+        natural = NATURAL[self.kind].value if self.link is Link.AS_SERVED else self.link.value
+        return natural if not self.contrast else f"{natural} difference"
+
+    def score(self, y: torch.Tensor) -> torch.Tensor:
+        """Scores [k, T] in float64 of outputs y [k, ...]."""
+        y = outputs(y, self.kind)
+        if self.link is Link.COSINE:
+            references = self.references.to(y)
+            return F.cosine_similarity(y.unsqueeze(1), references, dim=2).mean(1, keepdim=True)
+        s = y if self.link is Link.AS_SERVED else LINKS[self.kind][self.link](y)
+        picked = s[:, list(self.classes)]
+        return picked - s[:, list(self.contrast)].mean(1, keepdim=True) if self.contrast else picked

@@ -1,0 +1,1 @@
+"""Explanation methods: one method, one file, read beside its paper."""

@@ -1,0 +1,1 @@
+"""Interchangeable parts of mask perturbation: segment, sample, smooth, replace, attribute."""

@@ -1,0 +1,63 @@
+"""Attribution calculators: streaming folds from masks and outputs to maps, with standard errors."""
+
+import torch
+
+from sidelight.core.fold import Fold, Out
+from sidelight.core.job import Saliency
+from sidelight.core.target import Target
+
+MIN_ROWS = 256  # before a tolerance is believed: a standard error of few rows is itself a guess
+
+
+class MaskMean(Fold[Saliency]):
+    """RISE: S(u) = 1/(N p) sum_n y_n M_n(u), with its standard error over i.i.d. rows (paper eq. 6).
+
+    The terms t_n = y_n M_n(u)/p are i.i.d., so SE^2 = (mean t^2 - (mean t)^2) / (N - 1). Two matrix products a tile.
+    """
+
+    def __init__(self, target: Target, keep: float, tolerance: float | None) -> None:
+        self.target, self.keep, self.tolerance = target, keep, tolerance
+        self.n = 0
+        self.sum: torch.Tensor | float = 0.0
+        self.squares: torch.Tensor | float = 0.0
+
+    def add(self, rows: range, memo: torch.Tensor, out: Out) -> None:
+        y = self.target.score(out["y"])  # [k, T]
+        m = memo.flatten(1)  # [k, U]
+        s = y.T.to(m)
+        self.shape = memo.shape[1:]
+        self.sum = self.sum + (s @ m).double()
+        self.squares = self.squares + (s.square() @ m.square()).double()
+        self.n += len(rows)
+
+    def preview(self) -> torch.Tensor | None:
+        if not self.n:
+            return None
+        return (self.sum / (self.n * self.keep)).view(-1, *self.shape).cpu()
+
+    def standard_error(self) -> torch.Tensor | None:
+        """[T, *shape]; None below two rows."""
+        if self.n < 2:
+            return None
+        variance = (self.squares / self.n - (self.sum / self.n).square()).clamp(min=0)
+        return ((variance / (self.n - 1)).sqrt() / self.keep).view(-1, *self.shape).cpu()
+
+    def relative_error(self) -> tuple[float, ...] | None:
+        """[T]: 95th percentile over u of SE / (max - min of the map); infinite for a constant map with error."""
+        error = self.standard_error()
+        if error is None:
+            return None
+        span = self.preview().flatten(1)
+        span = span.amax(1) - span.amin(1)
+        e95 = torch.quantile(error.flatten(1), 0.95, dim=1)
+        return tuple(torch.where(e95 == 0, e95, e95 / span).tolist())
+
+    def progress(self) -> float | None:
+        relative = self.relative_error()
+        return None if relative is None else max(relative)
+
+    def enough(self) -> bool:
+        return self.tolerance is not None and self.n >= MIN_ROWS and self.progress() <= self.tolerance
+
+    def value(self) -> Saliency:
+        return Saliency(self.preview(), self.standard_error(), self.relative_error())

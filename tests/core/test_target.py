@@ -1,0 +1,65 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sidelight.core.errors import InvalidRequest
+from sidelight.core.target import LINKS, Link, OutputKind, Target, resolve_link
+
+rows = st.lists(st.lists(st.floats(-30, 30), min_size=4, max_size=4), min_size=1, max_size=5)
+
+
+@given(rows)
+def test_links_of_logits_equal_their_definition_in_float64(values):
+    y = torch.tensor(values, dtype=torch.float64)
+    p = y.softmax(1)
+    others = torch.stack([torch.cat([y[:, :c], y[:, c + 1 :]], 1).logsumexp(1) for c in range(4)], 1)
+    expected = {
+        Link.LOGIT: y,
+        Link.PROBABILITY: p,
+        Link.LOG_PROBABILITY: y - y.logsumexp(1, keepdim=True),
+        Link.LOG_COMPLEMENT: others - y.logsumexp(1, keepdim=True),
+        Link.SIGMOID: 1 / (1 + (-y).exp()),
+        Link.LOG_SIGMOID: -torch.log1p((-y).exp()),
+        Link.LOG_SIGMOID_COMPLEMENT: -torch.log1p(y.exp()),
+    }
+    assert set(expected) == set(LINKS[OutputKind.LOGITS])
+    for link, want in expected.items():
+        got = Target(OutputKind.LOGITS, link, (0, 1, 2, 3)).score(y)
+        torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-12)
+
+
+def test_the_log_complement_keeps_its_digits_where_the_class_is_all_but_certain():
+    y = torch.tensor([[50.0, 0.0, 1.0]], dtype=torch.float64)
+    got = Target(OutputKind.LOGITS, Link.LOG_COMPLEMENT, (0,)).score(y).item()
+    want = torch.tensor([0.0, 1.0], dtype=torch.float64).logsumexp(0).item() - 50.0
+    assert got == pytest.approx(want, rel=1e-12)
+
+
+def test_one_sigmoid_is_scored_as_a_pair_of_classes():
+    target = Target(OutputKind.SIGMOID, Link.PROBABILITY, (0, 1))
+    torch.testing.assert_close(target.score(torch.tensor([[0.25]])), torch.tensor([[0.75, 0.25]], dtype=torch.float64))
+
+
+def test_contrast_subtracts_the_mean_of_its_classes():
+    y = torch.tensor([[5.0, 1.0, 3.0]])
+    target = Target(OutputKind.LOGITS, Link.LOGIT, (0, 1), contrast=(1, 2))
+    assert target.score(y).tolist() == [[3.0, -1.0]] and target.scale == "logit difference"
+
+
+def test_cosine_is_averaged_over_the_references():
+    references = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    target = Target(OutputKind.AS_SERVED, Link.COSINE, references=references)
+    torch.testing.assert_close(target.score(torch.tensor([[3.0, 4.0]])), torch.tensor([[0.7]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("kind", OutputKind)
+@pytest.mark.parametrize("link", Link)
+def test_a_link_is_used_as_asked_or_refused_with_the_field(kind, link):
+    if link in LINKS[kind] or link in (Link.AS_SERVED, Link.COSINE):
+        assert resolve_link(link, kind) is link
+    else:
+        with pytest.raises(InvalidRequest) as refused:
+            resolve_link(link, kind)
+        assert refused.value.field == "target.link"
+        if kind is OutputKind.AS_SERVED:
+            assert "output.kind" in refused.value.mend
