@@ -1,0 +1,1 @@
+"""The engine: batches rows of many requests, with bounded memory, fairness, cancellation and progress."""

@@ -1,0 +1,123 @@
+"""Lanes, plan pool and deadlines behind one call: `run(plan, outbox)`."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from sidelight.core.ask import Ask, Local
+from sidelight.core.errors import DeadlineExceeded, Unavailable, Unknown, Unsupported
+from sidelight.core.predictor import Predictor
+from sidelight.core.sweep import Plan, Stop
+from sidelight.engine.clock import Clock
+from sidelight.engine.lane import Lane
+from sidelight.engine.local import LocalLane
+from sidelight.engine.mailbox import Outbox
+from sidelight.engine.observer import Label, Observer, Silent
+from sidelight.engine.run import Run, Task
+
+
+class Engine:
+    """Runs plans. Thread-safe. Close it to stop its threads and processes."""
+
+    def __init__(self, observer: Observer | None = None, plan_threads: int = 4, local_processes: int = 1) -> None:
+        self._observer = observer or Silent()
+        self._predictors: dict[str, Predictor] = {}
+        self._lanes: dict[str, Lane] = {}
+        self._local = LocalLane(local_processes)
+        self._pool = ThreadPoolExecutor(plan_threads, thread_name_prefix="plan")
+        self._clock = Clock()
+        self._runs: set[Run] = set()
+        self._closed = False
+
+    @property
+    def predictors(self) -> Mapping[str, Predictor]:
+        """By the model's name."""
+        return dict(self._predictors)
+
+    def add(self, predictor: Predictor) -> None:
+        """Serve a model; predictors with equal `lane` share its worker."""
+        self._predictors[predictor.name] = predictor
+        lane = self._lanes.get(predictor.lane)
+        if lane is None:
+            self._lanes[predictor.lane] = Lane(predictor.lane, self._predictor_of, predictor.depth, self._observer)
+        else:
+            lane.depth = max(lane.depth, predictor.depth)
+
+    def run(
+        self,
+        plan: Plan,
+        outbox: Outbox,
+        *,
+        label: Label,
+        deadline: float | None = None,
+        partial: bool = False,
+        margin: float = 0.0,
+        preview_every: float | None = None,
+    ) -> Run:
+        """Start a plan; its progress and end go to `outbox`.
+
+        At `deadline` (monotonic) the run is killed with DeadlineExceeded; with `partial` it is stopped `margin`
+        seconds before, so that the plan can answer with what there is.
+        """
+        forget = []
+
+        def over(run: Run) -> None:
+            self._runs.discard(run)
+            for f in forget:
+                f()
+
+        run = Run(
+            plan,
+            outbox,
+            label=label,
+            submit=self._submit,
+            spawn=self._spawn,
+            preview_every=preview_every,
+            on_end=over,
+        )
+        self._runs.add(run)
+        if deadline is not None:
+            if partial:
+                forget.append(self._clock.at(deadline - margin, lambda: run.stop(Stop.DEADLINE)))
+            forget.append(self._clock.at(deadline, lambda: run.kill(_late(run))))
+        run.start()
+        return run
+
+    def seconds_per_row(self, ask: Ask) -> float | None:
+        """Measured cost of a row, where one was measured."""
+        return self._lanes[self._predictor_of(ask).lane].seconds_per_row(ask)
+
+    def close(self) -> None:
+        """Kill what runs, then stop every thread and process."""
+        for run in list(self._runs):
+            run.kill(Unavailable("the service is shutting down"))
+        self._closed = True
+        self._clock.close()
+        for lane in self._lanes.values():
+            lane.close()
+        self._local.close()
+        self._pool.shutdown(wait=True)
+        for predictor in self._predictors.values():
+            predictor.close()
+
+    def _predictor_of(self, ask: Ask) -> Predictor:
+        model = getattr(ask, "model", None)
+        if model is None:
+            raise Unsupported("NO_EXECUTOR", ask.kind, f"nothing here answers {ask.kind} asks")
+        if model.name not in self._predictors:
+            raise Unknown("model", model.name, self._predictors)
+        return self._predictors[model.name]
+
+    def _submit(self, task: Task) -> None:
+        ask = task.sweep.ask
+        if isinstance(ask, Local):
+            self._local.submit(task)
+        else:
+            self._lanes[self._predictor_of(ask).lane].submit(task)
+
+    def _spawn(self, function, *args) -> None:
+        if not self._closed:
+            self._pool.submit(function, *args)
+
+
+def _late(run: Run) -> DeadlineExceeded:
+    return DeadlineExceeded(f"the deadline passed after {run.rows} evaluations", run.rows)

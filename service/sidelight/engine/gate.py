@@ -1,0 +1,86 @@
+"""The door: a bounded queue, and no work begun that cannot end in time."""
+
+import threading
+from dataclasses import dataclass, field
+
+from sidelight.core.errors import DeadlineExceeded, Exhausted, Unavailable
+
+
+@dataclass(eq=False)
+class Admission:
+    """An admitted request. Use as a context manager; leaving it frees the place."""
+
+    gate: "Gate"
+    lanes: dict[str, float]  # expected seconds by lane
+    done: float = 0.0  # fraction
+
+    def left(self, lane: str) -> float:
+        """Expected seconds of work still to do on `lane`."""
+        return self.lanes.get(lane, 0.0) * (1 - self.done)
+
+    def progress(self, fraction: float) -> None:
+        """Tell how far it has come, in 0..1."""
+        self.done = min(max(fraction, 0.0), 1.0)
+
+    def __enter__(self) -> "Admission":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.gate.leave(self)
+
+
+@dataclass
+class Gate:
+    """Admits up to `places` requests. Thread-safe."""
+
+    places: int
+    _inside: list[Admission] = field(default_factory=list)
+    _draining: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def expected(self, lanes: dict[str, float]) -> float:
+        """Seconds until work of `lanes` (seconds by lane) would be done beside what is admitted.
+
+        Lanes work side by side. Fair sharing serves k requests in turns, so another request delays this one by at
+        most the smaller of the two.
+        """
+        with self._lock:
+            return max((self._beside(lane, cost) for lane, cost in lanes.items()), default=0.0)
+
+    def _beside(self, lane: str, cost: float) -> float:
+        return cost + sum(min(cost, a.left(lane)) for a in self._inside)
+
+    def admit(self, lanes: dict[str, float], remaining: float, partial: bool) -> Admission:
+        """Take a place. Raises Unavailable when draining, Exhausted when full, DeadlineExceeded when it cannot end."""
+        expected = self.expected(lanes)
+        with self._lock:
+            if self._draining:
+                raise Unavailable("the service is shutting down", retry_after=5.0)
+            if len(self._inside) >= self.places:
+                soonest = min(sum(a.left(lane) for lane in a.lanes) for a in self._inside)
+                raise Exhausted("queue", f"all {self.places} places are taken", retry_after=max(soonest, 0.1))
+            if remaining <= 0:
+                raise DeadlineExceeded("the deadline had passed when the request arrived")
+            if expected > remaining and not partial:
+                raise DeadlineExceeded(
+                    f"would take about {expected:.1f} s and {remaining:.1f} s remain: allow more time, ask for fewer "
+                    "evaluations, or set budget.allow_partial"
+                )
+            admission = Admission(self, dict(lanes))
+            self._inside.append(admission)
+            return admission
+
+    def leave(self, admission: Admission) -> None:
+        """Free a place."""
+        with self._lock:
+            if admission in self._inside:
+                self._inside.remove(admission)
+
+    def drain(self) -> None:
+        """Admit no one from now on."""
+        with self._lock:
+            self._draining = True
+
+    def __len__(self) -> int:
+        """Requests inside."""
+        return len(self._inside)
