@@ -42,7 +42,7 @@ class ImageInput:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return tuple(self.pixels.shape[1:])
+        return self.pixels.shape[1], self.pixels.shape[2]
 
     @property
     def like(self) -> Hashable:
@@ -60,11 +60,13 @@ class ImageInput:
         """Encoded baseline and difference, on the device once a request."""
         if on not in self._encoded:
             b, x = encode(self.baseline, self.space), encode(self.pixels, self.space)
-            pair = tuple(t.to(device=on.device, dtype=on.dtype) for t in (b, x - b))
-            if on.channels_last:
-                pair = tuple(t.unsqueeze(0).contiguous(memory_format=torch.channels_last)[0] for t in pair)
-            self._encoded[on] = pair
+            self._encoded[on] = _place(b, on), _place(x - b, on)
         return self._encoded[on]
+
+
+def _place(x: torch.Tensor, on: Placement) -> torch.Tensor:
+    x = x.to(device=on.device, dtype=on.dtype)
+    return x.unsqueeze(0).contiguous(memory_format=torch.channels_last)[0] if on.channels_last else x
 
 
 def encode(pixels: torch.Tensor, space: PixelSpace) -> torch.Tensor:
@@ -134,7 +136,7 @@ class TokenInput:
 
     @property
     def shape(self) -> tuple[int]:
-        return tuple(self.ids.shape)
+        return (len(self.ids),)
 
     @property
     def like(self) -> Hashable:

@@ -17,7 +17,7 @@ def bounded(default: Any, *, low: float, high: float, what: str, open: bool = Fa
 
 def build(kind: type[P], given: Mapping[str, Any], path: str) -> P:
     """The parameters with `given` over the defaults. Raises InvalidRequest naming `path`.`key`."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for key, value in given.items():
         if key not in fields:
             raise InvalidRequest(f"{path}.{key}", f"no such parameter; there is {', '.join(fields)}")

@@ -35,7 +35,7 @@ class Stream:
 
     def uniform(self, rows: range, width: int) -> NDArray[np.float64]:
         """Uniform numbers in [0, 1), [rows, width], with 53 random bits."""
-        return (self.words(rows, width) >> np.uint64(11)) * 2.0**-53
+        return (self.words(rows, width) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def integers(self, rows: range, width: int, high: int) -> NDArray[np.int64]:
         """Uniform integers in [0, high), [rows, width]; the bias is below high / 2**53."""

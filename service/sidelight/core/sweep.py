@@ -74,9 +74,14 @@ class Stop(Enum):
 class Folded(Generic[A]):
     """What a plan gets for a sweep: the fold's value over the first `rows` rows (None where there are none)."""
 
-    value: A | None
+    value: A
     rows: int
     stop: Stop
+
+    @staticmethod
+    def nothing(stop: Stop) -> "Folded[Any]":
+        """No row was folded."""
+        return Folded(None, 0, stop)
 
 
 class Stopped(Exception):
@@ -106,28 +111,27 @@ def together(*plans: Plan) -> Plan[tuple]:
     results: list[Any] = [None] * len(plans)
     wanted: dict[int, Sweep | tuple[Sweep, ...]] = {}
 
-    def step(i: int, move: Callable[[], Sweep | tuple[Sweep, ...]]) -> None:
+    def step(i: int, move: Callable[..., Any], *args: Any) -> None:
         try:
-            wanted[i] = move()
+            wanted[i] = move(*args)
         except StopIteration as end:
             wanted.pop(i, None)
             results[i] = end.value
 
     try:
         for i, plan in enumerate(plans):
-            step(i, lambda plan=plan: next(plan))
+            step(i, next, plan)
         while wanted:
             groups = {i: w if isinstance(w, tuple) else (w,) for i, w in wanted.items()}
             try:
                 answers = iter((yield tuple(s for group in groups.values() for s in group)))
             except Stopped as stopped:
                 for i in groups:
-                    step(i, lambda plan=plans[i], why=stopped.stop: plan.throw(Stopped(why)))
+                    step(i, plans[i].throw, Stopped(stopped.stop))
                 continue
             shares = {i: tuple(next(answers) for _ in group) for i, group in groups.items()}
             for i, share in shares.items():
-                single = not isinstance(wanted[i], tuple)
-                step(i, lambda plan=plans[i], share=share, single=single: plan.send(share[0] if single else share))
+                step(i, plans[i].send, share if isinstance(wanted[i], tuple) else share[0])
     finally:
         for plan in plans:
             plan.close()
@@ -185,7 +189,7 @@ def metered(plan: Plan[R], meter: Meter) -> Plan[R]:
                 meter.stop = stopped.stop
                 wanted = plan.throw(stopped)
                 continue
-            nothing = Folded(None, 0, Stop.MAX_EVALUATIONS)
+            nothing = Folded.nothing(Stop.MAX_EVALUATIONS)
             booked = tuple(
                 meter.count(s, n, next(answers) if n else nothing) for s, n in zip(sweeps, shares, strict=True)
             )

@@ -96,7 +96,7 @@ class Target:
     link: Link
     classes: tuple[int, ...] = ()
     contrast: tuple[int, ...] = ()
-    references: torch.Tensor | None = None  # [R, K]
+    references: torch.Tensor | None = None  # [R, K], for Link.COSINE
 
     @property
     def count(self) -> int:
@@ -112,9 +112,8 @@ class Target:
     def score(self, y: torch.Tensor) -> torch.Tensor:
         """Scores [k, T] in float64 of outputs y [k, ...]."""
         y = outputs(y, self.kind)
-        if self.link is Link.COSINE:
-            references = self.references.to(y)
-            return F.cosine_similarity(y.unsqueeze(1), references, dim=2).mean(1, keepdim=True)
+        if self.references is not None:
+            return F.cosine_similarity(y.unsqueeze(1), self.references.to(y), dim=2).mean(1, keepdim=True)
         s = y if self.link is Link.AS_SERVED else LINKS[self.kind][self.link](y)
         picked = s[:, list(self.classes)]
         return picked - s[:, list(self.contrast)].mean(1, keepdim=True) if self.contrast else picked

@@ -1,6 +1,6 @@
 """Lanes, plan pool and deadlines behind one call: `run(plan, outbox)`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from sidelight.core.ask import Ask, Local
@@ -58,7 +58,7 @@ class Engine:
         At `deadline` (monotonic) the run is killed with DeadlineExceeded; with `partial` it is stopped `margin`
         seconds before, so that the plan can answer with what there is.
         """
-        forget = []
+        forget: list[Callable[[], None]] = []
 
         def over(run: Run) -> None:
             self._runs.discard(run)
@@ -114,7 +114,7 @@ class Engine:
         else:
             self._lanes[self._predictor_of(ask).lane].submit(task)
 
-    def _spawn(self, function, *args) -> None:
+    def _spawn(self, function: Callable[..., object], *args: object) -> None:
         if not self._closed:
             self._pool.submit(function, *args)
 

@@ -72,8 +72,9 @@ class Lane:
     def withdraw(self, task: Task) -> None:
         """Drop a sweep that has ended or died; calls that nobody waits for are cancelled."""
         with self._changed:
-            self._scheduler.withdraw(task.queue)
-            self._tasks.pop(task.queue, None)
+            if task.queue is not None:
+                self._scheduler.withdraw(task.queue)
+                self._tasks.pop(task.queue, None)
             self._changed.notify()
 
     def wake(self) -> None:

@@ -7,6 +7,7 @@ and returns named tensors whose first axis is the row.
 import multiprocessing
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from functools import partial
 from typing import Any
 
 from sidelight.core.errors import Unavailable, Unknown
@@ -39,7 +40,7 @@ class LocalLane:
 
     def submit(self, task: Task) -> None:
         """Queue a sweep, a tile a process call."""
-        name = task.sweep.ask.name
+        name = getattr(task.sweep.ask, "name", "")
         if name not in _WORK:
             raise Unknown("local function", name, _WORK)
         if self._pool is None:
@@ -53,7 +54,7 @@ class LocalLane:
             columns, memo = task.sweep.render(rows, Placement())
             future = self._pool.submit(_WORK[name], columns)
             futures.append(future)
-            future.add_done_callback(lambda done, rows=rows, memo=memo: self._settle(task, rows, memo, done))
+            future.add_done_callback(partial(self._settle, task, rows, memo))
 
     def _settle(self, task: Task, rows: range, memo: Any, done: Future) -> None:
         if not task.alive:

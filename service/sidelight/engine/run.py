@@ -81,8 +81,9 @@ class Task:
         self.run.ended(self)
 
     def value(self) -> Folded:
-        """What the plan gets."""
-        return Folded(self.sweep.fold.value() if self.folded else None, self.folded, self.ended)
+        """What the plan gets, once the sweep has ended."""
+        why = self.ended or Stop.COMPLETE
+        return Folded(self.sweep.fold.value(), self.folded, why) if self.folded else Folded.nothing(why)
 
 
 class Run:
@@ -125,7 +126,7 @@ class Run:
 
     def kill(self, error: SidelightError) -> None:
         """Nobody wants the answer any more."""
-        self._finish(lambda: self.outbox.fail(error))
+        self._finish(self.outbox.fail, error)
 
     def stop(self, why: Stop) -> None:
         """The budget is spent: the plan gets what there is."""
@@ -152,11 +153,11 @@ class Run:
                 return
             wanted = move()
         except StopIteration as end:
-            self._finish(lambda value=end.value: self.outbox.finish(value))
+            self._finish(self.outbox.finish, end.value)
         except Stopped as stopped:
-            self._finish(lambda why=stopped.stop: self.outbox.fail(self._too_early(why)))
+            self._finish(self.outbox.fail, self._too_early(stopped.stop))
         except Exception as error:  # noqa: BLE001 - the boundary between one request's code and everybody else's
-            self._finish(lambda error=error: self.outbox.fail(error))
+            self._finish(self.outbox.fail, error)
         else:
             self._ask(wanted if isinstance(wanted, tuple) else (wanted,), single=not isinstance(wanted, tuple))
         finally:
@@ -220,14 +221,14 @@ class Run:
 
     def fail(self, error: Exception) -> None:
         """One of its rows failed for good."""
-        self._finish(lambda: self.outbox.fail(error))
+        self._finish(self.outbox.fail, error)
 
     def _too_early(self, why: Stop) -> SidelightError:
         if why is Stop.MAX_EVALUATIONS:
             return InvalidRequest("budget.max_evaluations", "too small for this method to answer anything: allow more")
         return DeadlineExceeded("the deadline passed before there was anything to answer with", self.rows)
 
-    def _finish(self, tell: Callable[[], None]) -> None:
+    def _finish(self, tell: Callable[[Any], None], letter: Any) -> None:
         with self._lock:
             if not self.alive:
                 return
@@ -238,5 +239,5 @@ class Run:
             task.withdraw(task)
         if idle:
             self._spawn(self.plan.close)
-        tell()
+        tell(letter)
         self._on_end(self)

@@ -18,21 +18,21 @@ class MaskMean(Fold[Saliency]):
     def __init__(self, target: Target, keep: float, tolerance: float | None) -> None:
         self.target, self.keep, self.tolerance = target, keep, tolerance
         self.n = 0
-        self.sum: torch.Tensor | float = 0.0
-        self.squares: torch.Tensor | float = 0.0
+        self.sum = self.squares = torch.zeros((), dtype=torch.float64)
+        self.shape = torch.Size()
 
     def add(self, rows: range, memo: torch.Tensor, out: Out) -> None:
         y = self.target.score(out["y"])  # [k, T]
         m = memo.flatten(1)  # [k, U]
         s = y.T.to(m)
         self.shape = memo.shape[1:]
-        self.sum = self.sum + (s @ m).double()
+        if not self.n:
+            self.sum, self.squares = self.sum.to(m.device), self.squares.to(m.device)
+        self.sum = self.sum + (s @ m).double()  # [T, U]
         self.squares = self.squares + (s.square() @ m.square()).double()
         self.n += len(rows)
 
-    def preview(self) -> torch.Tensor | None:
-        if not self.n:
-            return None
+    def preview(self) -> torch.Tensor:
         return (self.sum / (self.n * self.keep)).view(-1, *self.shape).cpu()
 
     def standard_error(self) -> torch.Tensor | None:
@@ -57,7 +57,10 @@ class MaskMean(Fold[Saliency]):
         return None if relative is None else max(relative)
 
     def enough(self) -> bool:
-        return self.tolerance is not None and self.n >= MIN_ROWS and self.progress() <= self.tolerance
+        if self.tolerance is None or self.n < MIN_ROWS:
+            return False
+        reached = self.progress()
+        return reached is not None and reached <= self.tolerance
 
     def value(self) -> Saliency:
         return Saliency(self.preview(), self.standard_error(), self.relative_error())

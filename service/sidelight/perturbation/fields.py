@@ -18,7 +18,9 @@ from sidelight.core.sweep import Placement
 class Field(Protocol):
     """M units and the masks that they span."""
 
-    units: int
+    @property
+    def units(self) -> int:
+        """M."""
 
     def masks(self, z: torch.Tensor, rows: range, on: Placement) -> torch.Tensor:
         """Soft masks [k, *shape] float32 in [0, 1] of kept units z [k, M]."""
