@@ -122,6 +122,14 @@ def test_plans_that_run_together_share_batches(start):
     assert [sum(tiles) for _, tiles in p.calls] == [16]
 
 
+def test_plans_that_run_together_may_be_answered_by_different_lanes(start):
+    engine = start(SlowPredictor(0.01, name="slow", lane="gpu"), LinearPredictor())
+    for _ in range(20):
+        plans = (plan(rows_of(0.1), rows_of(0.2)), plan(rows_of(0.1, Forward(Model("slow", "1")), size=24)))
+        (a, b), (c,) = run(engine, together(*plans))[0].wait()
+        assert len(a) == len(b) == 8 and len(c) == 24
+
+
 def test_answers_are_the_same_alone_and_among_neighbours(start):
     alone, _ = run(start(LinearPredictor()), plan(rows_of(0.3, size=40)))
     engine = start(SlowPredictor(0.002))
@@ -152,7 +160,7 @@ def test_killed_requests_stop_with_the_batches_in_flight(start):
     wait_until(lambda: watch.flying == 0)
     time.sleep(0.02)
     assert len(p.pending) == 2 and watch.answered == {}
-    assert not engine._lanes["cpu"]._tasks and not engine._lanes["cpu"]._scheduler._tickets
+    assert not engine._lanes["cpu"]._tasks and not engine._lanes["cpu"]._scheduler._waiting
 
 
 def test_a_killed_plan_is_closed(start):
@@ -456,4 +464,4 @@ def test_five_hundred_runs_leave_nothing_behind(start):
         run(engine, plan(rows_of(i / 1000)), deadline=time.monotonic() + 60)[0].wait()
     lane = engine._lanes["cpu"]
     wait_until(lambda: not engine._runs)
-    assert not lane._tasks and not lane._flights and not lane._scheduler._tickets and not engine._clock._heap
+    assert not lane._tasks and not lane._flights and not lane._scheduler._waiting and not engine._clock._heap

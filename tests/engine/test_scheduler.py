@@ -82,16 +82,42 @@ def test_a_ticket_of_weight_two_gets_twice_the_rows():
 def test_a_ticket_that_was_away_gets_no_credit_for_it():
     s = Scheduler()
     away, steady = Ticket(), queue(Ticket(), 10**6)
-    s.submit(queue(away, 8))
+    first = queue(away, 8)
+    s.submit(first)
     s.submit(steady)
     for _ in range(200):
         s.settle(s.pick(room), 0.32)
     back, before = queue(away, 10**6), steady.next
-    s.withdraw(away.queues[0])
+    s.withdraw(first)
     s.submit(back)
     for _ in range(50):
         s.settle(s.pick(room), 0.32)
     assert 0.8 < back.next / (steady.next - before) < 1.25
+
+
+def test_a_ticket_that_comes_back_at_once_still_owes_what_it_was_served():
+    """Many small sweeps, one after another, get no more than one large one."""
+    s = Scheduler()
+    small, steady = Ticket(), queue(Ticket(), 10**6)
+    s.submit(steady)
+    rows = 0
+    for _ in range(300):
+        q = queue(small, 8)
+        s.submit(q)
+        while q.waiting:
+            s.settle(s.pick(lambda ask: 8), 0.08)
+        s.withdraw(q)
+        rows += 8
+    assert 0.8 < rows / steady.next < 1.25
+
+
+def test_a_ticket_with_rows_in_two_lanes_has_an_account_in_each():
+    here, there, ticket = Scheduler(), Scheduler(), Ticket()
+    a, b = queue(ticket, 8), queue(ticket, 8)
+    here.submit(a)
+    there.submit(b)
+    assert [t.queue for t in here.pick(room).tiles] == [a] and here.pick(room) is None
+    assert [t.queue for t in there.pick(room).tiles] == [b] and there.pick(room) is None
 
 
 def test_dead_tickets_are_dropped_when_picking():

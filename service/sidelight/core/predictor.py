@@ -1,7 +1,7 @@
 """What the engine knows of a model: its specification, and how to start a batch of rows."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from sidelight.core.ask import Ask
@@ -88,10 +88,19 @@ class Predictor(Protocol):
 
     name: str
     lane: str  # predictors with equal lanes share a device or endpoint, and its worker
-    placement: Placement  # how `render` should make rows
     depth: int  # batches worth having under way at once
-    tile_rows: int
-    batch_rows: int  # a multiple of tile_rows
+
+    @property
+    def placement(self) -> Placement:
+        """How `render` should make rows."""
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a tile."""
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows worth handing over at once, a multiple of `tile_rows`."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -113,12 +122,10 @@ class Predictor(Protocol):
         """Give back connections, regions and memory."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Probe:
     """What was measured of a model at start-up."""
 
     neighbour_gap: float  # largest difference of a row alone and among neighbours, over the largest output
     repeat_gap: float  # the same between two identical calls
-    seconds_per_row: float
     classes: int
-    warnings: list[str] = field(default_factory=list)

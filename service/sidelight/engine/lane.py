@@ -59,7 +59,7 @@ class Lane:
         """Queue a sweep."""
         predictor = self._predictor_of(task.sweep.ask)
         key = (task.sweep.ask, task.sweep.like)
-        task.queue = Queue(task.run.ticket, key, task.sweep.size, predictor.tile_rows)
+        task.queue = Queue(task.run.ticket(self), key, task.sweep.size, predictor.tile_rows)
         task.withdraw = self.withdraw
         with self._changed:
             if self._closed:
@@ -84,7 +84,8 @@ class Lane:
 
     def seconds_per_row(self, ask: Ask) -> float | None:
         """Measured cost of a row."""
-        return self._scheduler.rates.get(ask)
+        with self._changed:
+            return self._scheduler.rate(ask)
 
     def close(self) -> None:
         """Stop the worker; what is in flight is cancelled."""

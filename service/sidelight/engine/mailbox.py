@@ -50,8 +50,10 @@ class Mailbox:
             self._loop.call_soon_threadsafe(function, argument)
 
     def _note(self, progress: Progress) -> None:
-        if not progress.previews and self._latest and self._latest.previews:
-            progress = replace(progress, previews=self._latest.previews)
+        if self._latest is not None:  # unread: what it alone told is not lost
+            previews = progress.previews or self._latest.previews
+            error = self._latest.relative_error if progress.relative_error is None else progress.relative_error
+            progress = replace(progress, previews=previews, relative_error=error)
         self._latest = progress
         self._news.set()
 

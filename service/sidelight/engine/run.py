@@ -20,6 +20,8 @@ from sidelight.engine.scheduler import Queue, Ticket
 
 log = logging.getLogger(__name__)
 
+ERROR_EVERY = 0.5  # seconds between statements of the error so far, which costs a pass over the map
+
 
 @dataclass
 class Timing:
@@ -101,11 +103,13 @@ class Run:
         on_end: Callable[["Run"], None] = lambda run: None,
     ) -> None:
         self.plan, self.outbox, self.label = plan, outbox, label
-        self.ticket = Ticket()
+        self._alive = True
+        self._tickets: dict[object, Ticket] = {}  # by lane: each has a virtual time of its own
         self.timing = Timing()
         self.rows = 0
         self._submit, self._spawn, self._on_end = submit, spawn, on_end
         self._preview_every, self._preview_at = preview_every, time.monotonic()
+        self._error_at = time.monotonic()
         self._tasks: tuple[Task, ...] = ()
         self._open = 0  # tasks that have not ended
         self._stop: Stop | None = None
@@ -117,7 +121,12 @@ class Run:
     @property
     def alive(self) -> bool:
         """Whether anybody waits for the result."""
-        return self.ticket.alive
+        return self._alive
+
+    def ticket(self, lane: object) -> Ticket:
+        """This run as the scheduler of `lane` sees it."""
+        with self._lock:
+            return self._tickets.setdefault(lane, Ticket(alive=self._alive))
 
     def start(self) -> None:
         """Take the first step."""
@@ -215,8 +224,11 @@ class Run:
             if due:
                 self._preview_at = now
             tasks = self._tasks if due else ()
+            telling = now - self._error_at >= ERROR_EVERY
+            if telling:
+                self._error_at = now
         previews = tuple(p for t in tasks if (p := t.preview()) is not None)
-        error = task.sweep.fold.progress() if due else None
+        error = task.sweep.fold.progress() if telling else None
         self.outbox.progress(Progress(self.rows, previews=previews, relative_error=error))
 
     def fail(self, error: Exception) -> None:
@@ -232,7 +244,9 @@ class Run:
         with self._lock:
             if not self.alive:
                 return
-            self.ticket.alive = False
+            self._alive = False
+            for ticket in self._tickets.values():
+                ticket.alive = False
             tasks, self._tasks = self._tasks, ()
             idle = not self._steps
         for task in tasks:

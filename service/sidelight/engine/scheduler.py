@@ -5,23 +5,32 @@ ticket picks the ask, and tiles with the same key fill the batch, again least-se
 comes back after a pause, starts at the virtual time, so it gets no credit for having been away.
 """
 
+import statistics
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from sidelight.core.ask import Ask
 
 Key = tuple[Ask, Hashable]
+REMEMBERED = 15  # batches whose cost is remembered, for each ask
 UNMEASURED = 1e-6  # seconds a row before the first measurement: any positive number makes tickets alternate
 
 
 @dataclass(eq=False)
 class Ticket:
-    """A request as the scheduler sees it: `served` is device seconds over weight, in virtual time."""
+    """A request as schedulers see it. It may have rows in several lanes, each with its own account."""
 
     weight: float = 1.0
-    served: float = 0.0
     alive: bool = True
+
+
+@dataclass(eq=False)
+class Account:
+    """What one scheduler knows of a ticket: `served` is device seconds over weight, in virtual time."""
+
+    served: float = 0.0
     queues: list["Queue"] = field(default_factory=list)
 
 
@@ -70,54 +79,55 @@ class Scheduler:
     """Submit, pick, settle; retry what failed; drop what died."""
 
     def __init__(self) -> None:
-        self._tickets: list[Ticket] = []
+        self._waiting: dict[Ticket, Account] = {}  # tickets with sweeps here
+        self._known: WeakKeyDictionary[Ticket, Account] = WeakKeyDictionary()  # and all that ever had one
         self._virtual = 0.0
-        self.rates: dict[Ask, float] = {}  # measured seconds a row
+        self._measured: dict[Ask, deque[float]] = {}  # seconds a row of the last batches
 
     def submit(self, queue: Queue) -> None:
         """Add a sweep. Its ticket comes to the virtual time if it was away."""
-        ticket = queue.ticket
-        if ticket not in self._tickets:
-            ticket.served = max(ticket.served, self._virtual)
-            self._tickets.append(ticket)
-        ticket.queues.append(queue)
+        account = self._known.setdefault(queue.ticket, Account())
+        if queue.ticket not in self._waiting:
+            account.served = max(account.served, self._virtual)
+            self._waiting[queue.ticket] = account
+        account.queues.append(queue)
 
     def withdraw(self, queue: Queue) -> None:
         """Forget a sweep that has ended: its unborn rows are never born."""
-        if queue in queue.ticket.queues:
-            queue.ticket.queues.remove(queue)
-            if not queue.ticket.queues and queue.ticket in self._tickets:
-                self._tickets.remove(queue.ticket)
+        account = self._waiting.get(queue.ticket)
+        if account is not None and queue in account.queues:
+            account.queues.remove(queue)
+            if not account.queues:
+                del self._waiting[queue.ticket]
 
     def pick(self, room_for: Callable[[Ask], int]) -> Batch | None:
         """The next batch, of at most `room_for(ask)` rows but at least one tile; None where nothing waits.
 
         Dead tickets are dropped here.
         """
-        for ticket in [t for t in self._tickets if not t.alive]:
-            self._tickets.remove(ticket)
-            ticket.queues.clear()
-        ready = [(t, q) for t in self._tickets for q in t.queues if q.waiting]
+        for ticket in [t for t in self._waiting if not t.alive]:
+            self._waiting.pop(ticket).queues.clear()
+        ready = [(a, q) for a in self._waiting.values() for q in a.queues if q.waiting]
         if not ready:
             return None
-        lead, first = min(ready, key=lambda tq: tq[0].served)
+        lead, first = min(ready, key=_served)
         self._virtual = max(self._virtual, lead.served)
         # Charged at once, so that tickets alternate within the batch; corrected when the cost is measured.
-        rate = self.rates.get(first.key[0], UNMEASURED)
+        rate = self.rate(first.key[0]) or UNMEASURED
         if first.alone:
             tile = Tile(first, first.alone.popleft())
-            lead.served += len(tile.rows) * rate / lead.weight
+            lead.served += len(tile.rows) * rate / first.ticket.weight
             return Batch(first.key, (tile,), rate)
         tiles: list[Tile] = []
         room = room_for(first.key[0])
-        same = [(t, q) for t, q in ready if q.key == first.key and not q.alone]
-        while fits := [(t, q) for t, q in same if q.waiting and (not tiles or len(q.peek()) <= room)]:
-            ticket, queue = min(fits, key=lambda tq: tq[0].served)
+        same = [(a, q) for a, q in ready if q.key == first.key and not q.alone]
+        while fits := [(a, q) for a, q in same if q.waiting and (not tiles or len(q.peek()) <= room)]:
+            account, queue = min(fits, key=_served)
             rows = queue.peek()
             queue.next = rows.stop
             room -= len(rows)
             tiles.append(Tile(queue, rows))
-            ticket.served += len(rows) * rate / ticket.weight
+            account.served += len(rows) * rate / queue.ticket.weight
         return Batch(first.key, tuple(tiles), rate)
 
     def settle(self, batch: Batch, seconds: float) -> None:
@@ -125,11 +135,18 @@ class Scheduler:
         rate = seconds / batch.rows
         for tile in batch.tiles:
             ticket = tile.queue.ticket
-            ticket.served += len(tile.rows) * (rate - batch.charged) / ticket.weight
-        ask = batch.key[0]
-        self.rates[ask] = rate if ask not in self.rates else 0.8 * self.rates[ask] + 0.2 * rate
+            self._known[ticket].served += len(tile.rows) * (rate - batch.charged) / ticket.weight
+        self._measured.setdefault(batch.key[0], deque(maxlen=REMEMBERED)).append(rate)
+
+    def rate(self, ask: Ask) -> float | None:
+        """Measured seconds a row: the median of the last batches, so that a cold start or a hiccup counts for little."""
+        return statistics.median(self._measured[ask]) if ask in self._measured else None
 
     def retry(self, batch: Batch) -> None:
         """Ask the tiles of a failed batch again, each alone, so that only the guilty one fails."""
         for tile in batch.tiles:
             tile.queue.alone.append(tile.rows)
+
+
+def _served(entry: tuple[Account, Queue]) -> float:
+    return entry[0].served
