@@ -109,7 +109,7 @@ class TritonServer:
         try:
             self.wait_ready()
         except BaseException:  # KeyboardInterrupt too: __exit__ is not called for a failed __enter__
-            self.stop()
+            self.kill()  # it has nothing to finish, and ignores SIGTERM while it loads
             raise
         return self
 

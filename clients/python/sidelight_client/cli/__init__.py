@@ -1,0 +1,5 @@
+"""The command `sidelight`."""
+
+from sidelight_client.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,92 @@
+"""List models, methods with their parameters, and what else the service offers."""
+
+import argparse
+from collections.abc import Iterable
+
+from google.protobuf import json_format
+from rich.table import Table
+from sidelight_proto.v1 import catalogue_pb2, types_pb2
+
+from sidelight_client.calls import QUICK_DEADLINE
+from sidelight_client.cli.terminal import add_connection, connect, print_json, stdout
+
+EXAMPLES = """\
+examples:
+  sidelight catalogue
+  sidelight catalogue efficientnet_lite0
+  sidelight catalogue --json | jq -r '.models[].name'
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", nargs="?", help="only this model")
+    add_connection(parser, QUICK_DEADLINE)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    with connect(args) as client:
+        found = client.catalogue(args.model, deadline=args.deadline)
+    if args.json:
+        print_json(json_format.MessageToDict(found, preserving_proto_field_name=True))
+        return 0
+    stdout.print(f"Sidelight {found.service_version}\n")
+    stdout.print(_models(found.models))
+    for method in found.methods:
+        stdout.print(_method(method))
+    for title, plugins in (("editors", found.editors), ("metrics", found.metrics)):
+        if plugins:
+            stdout.print(_plugins(title, plugins))
+    return 0
+
+
+def _models(models: Iterable[catalogue_pb2.ModelEntry]) -> Table:
+    table = _table("models", "name", "versions", "input", "classes", "evaluated by", "rows/s", "state")
+    for model in models:
+        executor = types_pb2.Executor.Name(model.executor).removeprefix("EXECUTOR_").lower().replace("_", " ")
+        size = "×".join(map(str, model.size))
+        table.add_row(
+            model.name,
+            ", ".join(model.versions),
+            f"{model.modality} {size}".strip(),
+            str(model.classes or "?"),
+            executor + (" (production)" if model.shares_production else ""),
+            f"{model.determinism.rows_per_second:.0f}" if model.HasField("determinism") else "",
+            _state(model.ready, model.reason, "ready"),
+        )
+    return table
+
+
+def _method(method: catalogue_pb2.MethodEntry) -> Table:
+    state = _state(method.available, method.unavailable_reason, "")
+    table = _table(f"{method.name}: {method.summary} {state}", "parameter", "type", "default", "bounds", "meaning")
+    for parameter in method.parameters:
+        table.add_row(parameter.name, parameter.type, parameter.default, _bounds(parameter), parameter.description)
+    return table
+
+
+def _bounds(parameter: catalogue_pb2.ParameterEntry) -> str:
+    if parameter.choices:
+        return " | ".join(parameter.choices)
+    low = f"{parameter.low:g}" if parameter.HasField("low") else ""
+    high = f"{parameter.high:g}" if parameter.HasField("high") else ""
+    dots = ".." if not parameter.open else " < .. < "
+    return f"{low}{dots}{high}" if low or high else ""
+
+
+def _plugins(title: str, plugins: Iterable[catalogue_pb2.PluginEntry]) -> Table:
+    table = _table(title, "name", "summary", "state")
+    for plugin in plugins:
+        table.add_row(plugin.name, plugin.summary, _state(plugin.available, plugin.unavailable_reason, "available"))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, header_style="dim", overflow="fold")
+    return table
+
+
+def _state(good: bool, reason: str, word: str) -> str:
+    return word if good else f"not available: {reason}"

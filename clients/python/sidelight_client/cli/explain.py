@@ -1,0 +1,99 @@
+"""Explain one prediction.
+
+The summary names the predicted and the explained class; --out keeps the pictures and the numbers.
+"""
+
+import argparse
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from sidelight_client import summary
+from sidelight_client.calls import EXPLAIN_DEADLINE
+from sidelight_client.cli.progress import ProgressLine
+from sidelight_client.cli.question import add_question, input_of, question_of
+from sidelight_client.cli.terminal import add_connection, connect, print_json, stderr, stdout
+from sidelight_client.results import Explanation, Result
+
+EXAMPLES = """\
+examples:
+  sidelight explain cat.jpg --model efficientnet_lite0 --out cat/
+  sidelight explain cat.jpg --model efficientnet_lite0 --target tabby --contrast 'tiger cat' --link logit
+  sidelight explain cat.jpg --model efficientnet_lite0@1 --set masks=8000 --set keep=0.3 --baseline blur --seed 7
+  sidelight explain cat.jpg --model efficientnet_lite0 --tolerance 0.05 --deadline 20 --allow-partial
+  sidelight explain --text "not my cup of tea" --model sentiment
+  sidelight explain cat.jpg --model efficientnet_lite0 --json | jq '.results[0].top_classes[0]'
+
+--out DIR holds overlay.png, map.npy, standard_error.npy and answer.json; of a second result overlay-2.png and so on.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_question(parser)
+    group = parser.add_argument_group("answer")
+    group.add_argument("--out", type=Path, metavar="DIR", help="write overlay, maps and answer.json into this folder")
+    group.add_argument("--map-at-input", action="store_true", help="also the map at the input's resolution")
+    group.add_argument("--id", help="your name for the request, in the service's log")
+    group.add_argument("--quiet", action="store_true", help="no progress")
+    add_connection(parser, EXPLAIN_DEADLINE)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    question = question_of(args)
+    if args.id:
+        question["id"] = args.id
+    if args.map_at_input:
+        question["outputs"] = ["map", "standard_error", "map_at_input", *(() if args.text else ("overlay",))]
+    with connect(args) as client:
+        arguments = {**input_of(args), **question, "deadline": args.deadline}
+        if args.quiet:
+            answer = client.explain(**arguments)
+        else:
+            with ProgressLine(stderr) as line:
+                answer = client.explain(**arguments, on_progress=line)
+    files = answer.save(args.out) if args.out else []
+    if args.json:
+        print_json(answer.to_json())
+    else:
+        show(answer, files)
+    return 0
+
+
+def show(answer: Explanation, files: list[Path]) -> None:
+    """The answer on standard output."""
+    for result in answer.results:
+        if result.units:
+            stdout.print(_words(result), end="\n\n")
+        stdout.print(_table(summary.facts(result)))
+        _warn(result.warnings)
+    times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in answer.timings.items() if seconds >= 0.005)
+    stdout.print(_table([("method", answer.method), ("seed", str(answer.seed)), ("time", times), ("id", answer.id)]))
+    _warn(answer.warnings)
+    for path in files:
+        stdout.print("wrote", str(path), soft_wrap=True)
+
+
+def _warn(warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        stdout.print(Text("warning", "yellow"), warning)
+
+
+def _table(lines: list[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", min_width=14)
+    table.add_column(overflow="fold")
+    for name, value in lines:
+        table.add_row(name, Text(value))
+    return table
+
+
+def _words(result: Result) -> Text:
+    """The text with its words on coloured ground; without colours the strongest word comes first below."""
+    text = Text()
+    for piece, _, colour in summary.coloured(result):
+        text.append(piece, style=f"black on rgb({','.join(map(str, colour))})" if colour else "")
+    strongest = sorted(result.units, key=lambda unit: -abs(unit.score))[:5]
+    text.append("\n" + ", ".join(f"{unit.name} {unit.score:+.3g}" for unit in strongest), style="dim")
+    return text

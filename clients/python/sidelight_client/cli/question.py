@@ -1,0 +1,119 @@
+"""The flags that say what is to be explained; `explain` and `estimate` share them."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from sidelight_client.errors import InvalidRequest
+from sidelight_client.methods import METHODS, hint, named
+from sidelight_client.question import COLOURS, BaselineLike, Model, Question
+
+
+def add_question(parser: argparse.ArgumentParser) -> None:
+    """The flags; their names are those of `Question`."""
+    parser.add_argument("input", nargs="?", metavar="IMAGE", help="an image file; - reads one from standard input")
+    parser.add_argument("--text", help="a text instead of an image")
+    parser.add_argument("--model", required=True, action="append", metavar="NAME[@VERSION]", help="repeat to compare")
+    group = parser.add_argument_group("question")
+    group.add_argument("--target", action="append", metavar="CLASS", help="index or label of a class to explain")
+    group.add_argument("--top-k", type=int, metavar="K", help="explain the K highest-ranked classes (1)")
+    group.add_argument("--contrast", action="append", metavar="CLASS", help="subtract it: why this and not that")
+    group.add_argument("--link", help="scale of the explained number: logit, probability, log_probability, cosine, ...")
+    group.add_argument("--reference", action="append", metavar="NAME=FILE", help="a vector (.npy) for --link cosine")
+    group.add_argument(
+        "--baseline",
+        help=f"what stands for 'not there': model_mean, blur, noise, {', '.join(COLOURS)}, R,G,B or an image file",
+    )
+    group.add_argument("--seed", type=int, help="for the same answer again")
+    group = parser.add_argument_group("method")
+    group.add_argument("--method", default="rise", metavar="NAME", help=f"{' or '.join(METHODS)} (%(default)s)")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help=f"a parameter of the method; {_parameters()}"
+    )
+    group = parser.add_argument_group("when to stop")
+    group.add_argument("--max-evaluations", type=int, metavar="ROWS", help="after so many rows of the method")
+    group.add_argument("--tolerance", type=float, metavar="RATIO", help="at this relative standard error")
+    group.add_argument(
+        "--allow-partial", action="store_true", default=None, help="at the deadline take what there is by then"
+    )
+
+
+def input_of(args: argparse.Namespace) -> dict:
+    """The input, as the client's `input` or `text`."""
+    if args.input == "-":
+        return {"input": sys.stdin.buffer.read(), "text": args.text}
+    if args.input is not None and not Path(args.input).is_file():
+        raise InvalidRequest.of("input", f"there is no file {args.input!r}; a text to explain goes into --text")
+    return {"input": args.input, "text": args.text}
+
+
+def question_of(args: argparse.Namespace) -> Question:
+    """The question that the flags ask."""
+    question = Question(
+        model=[Model(*text.split("@", 1)) for text in args.model],
+        method=_method(args.method, args.set),
+    )
+    for name in ("top_k", "link", "seed", "max_evaluations", "tolerance", "allow_partial"):
+        if getattr(args, name) is not None:
+            question[name] = getattr(args, name)
+    if args.target:
+        question["target"] = [_class(text) for text in args.target]
+    if args.contrast:
+        question["contrast"] = [_class(text) for text in args.contrast]
+    if args.baseline is not None:
+        question["baseline"] = _baseline(args.baseline)
+    if args.reference:
+        question["references"] = dict(_reference(text) for text in args.reference)
+    return question
+
+
+def _class(text: str) -> int | str:
+    """Digits are an index; a label that is made of digits is written label:7."""
+    return int(text) if text.isdecimal() else text.removeprefix("label:")
+
+
+def _baseline(text: str) -> BaselineLike:
+    numbers = text.split(",")
+    try:
+        return [float(number) for number in numbers]
+    except ValueError:
+        return Path(text) if Path(text).is_file() else text
+
+
+def _reference(text: str) -> tuple[str, np.ndarray]:
+    name, found, path = text.partition("=")
+    if not found or not Path(path).is_file():
+        raise InvalidRequest.of("reference", f"{text!r} is not NAME=FILE with a .npy file")
+    return name, np.load(path, allow_pickle=False)
+
+
+def _method(name: str, settings: list[str]) -> Message:
+    """The method's message with the parameters of --set."""
+    _, method = named(name)
+    for setting in settings:
+        key, found, value = setting.partition("=")
+        known = method.DESCRIPTOR.fields_by_name
+        if not found or key not in known:
+            raise InvalidRequest.of("set", f"{name} has no parameter {key!r} (NAME=VALUE); {hint(key, known)}")
+        try:
+            json_format.ParseDict({key: _scalar(value)}, method)
+        except json_format.ParseError as error:
+            raise InvalidRequest.of(f"{name}.{key}", f"{value!r} will not do: {error}") from None
+    return method
+
+
+def _scalar(text: str) -> object:
+    """Numbers, true and false as JSON has them; anything else is a word."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _parameters() -> str:
+    return "; ".join(f"{name}: {', '.join(kind.DESCRIPTOR.fields_by_name)}" for name, kind in METHODS.items())

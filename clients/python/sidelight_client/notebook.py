@@ -1,0 +1,48 @@
+"""How answers look in a notebook: HTML with the overlay or the coloured text, and the numbers."""
+
+import base64
+from collections.abc import Iterable
+from html import escape
+from typing import TYPE_CHECKING
+
+from sidelight_client import pictures, summary
+
+if TYPE_CHECKING:
+    from sidelight_client.results import Explanation, Result
+
+SIDE = 320  # pixels; notebooks keep every picture they show
+
+
+def explanation(answer: "Explanation") -> str:
+    """All results one below the other."""
+    head = f"{answer.method} · seed {answer.seed} · {answer.timings.get('total', 0.0):.2f} s"
+    return f"<div><p>{escape(head)}</p>{_list(answer.warnings)}{''.join(result(r) for r in answer.results)}</div>"
+
+
+def result(result: "Result") -> str:
+    """The overlay or the text beside a table of numbers."""
+    picture = result.pictured
+    shown = _image(pictures.png(picture, SIDE)) if picture is not None else words(result)
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(value)}</td></tr>"
+        for name, value in summary.facts(result)
+    )
+    table = f"<table>{rows}</table>{_list(result.warnings)}"
+    return f"<div style='display:flex;gap:1em;align-items:flex-start'><div>{shown}</div><div>{table}</div></div>"
+
+
+def words(result: "Result") -> str:
+    """The text with its words coloured by their scores."""
+    parts = []
+    for text, unit, colour in summary.coloured(result):
+        style = "" if unit is None else f" style='background:rgb{colour};color:black' title='{unit.score:.4g}'"
+        parts.append(f"<span{style}>{escape(text)}</span>")
+    return f"<p style='max-width:40em'>{''.join(parts)}</p>" if parts else ""
+
+
+def _image(encoded: bytes) -> str:
+    return f"<img src='data:image/png;base64,{base64.b64encode(encoded).decode()}'>"
+
+
+def _list(warnings: Iterable[str]) -> str:
+    return "".join(f"<p>⚠ {escape(w)}</p>" for w in warnings)

@@ -1,0 +1,173 @@
+"""The request in the caller's words, and its message."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypedDict
+
+import numpy as np
+from google.protobuf.message import Message
+from PIL import Image
+from sidelight_proto.v1 import types_pb2
+from sidelight_proto.v1.explanation_pb2 import ExplainRequest
+
+from sidelight_client.errors import InvalidRequest
+from sidelight_client.inputs import Source, encoded_image
+from sidelight_client.methods import hint, named
+
+BaselineLike: TypeAlias = str | float | Sequence[float] | Message | Path | bytes | Image.Image | np.ndarray
+ClassLike: TypeAlias = int | str
+COLOURS = {"black": [0.0], "grey": [127.5], "white": [255.0]}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A served model; without a version the newest that is ready."""
+
+    name: str
+    version: str | None = None
+
+
+class Question(TypedDict, total=False):
+    """What may be asked. Only `model` is always needed."""
+
+    # A name, a `Model` with its version, or several to compare.
+    model: str | Model | Sequence[str | Model]
+    # A method's message, such as `Rise(masks=4000)`, or its name for its defaults; "rise" when absent.
+    method: str | Message
+    # Classes by index (int) or label (str); absent means the class that the model ranks highest.
+    target: ClassLike | Sequence[ClassLike]
+    # Explain the k classes that the model ranks highest, instead of `target`.
+    top_k: int
+    # Classes whose mean is subtracted: why this and not that.
+    contrast: ClassLike | Sequence[ClassLike]
+    # The scale of the explained number: "logit", "probability", "log_probability", "cosine", ...
+    link: str
+    # Named vectors in the model's output space, for link="cosine".
+    references: Mapping[str, Sequence[float] | np.ndarray]
+    # What stands for "not there": "model_mean", "black", "grey", "white", "image_mean", "blur", "noise", a grey value
+    # or colour in 0..255, an image, or a message such as `BlurBaseline(sigma=8)`. Absent means the method's default.
+    baseline: BaselineLike
+    # For the same answer again; drawn and told in the answer when absent.
+    seed: int
+    # Stop after so many rows of the method.
+    max_evaluations: int
+    # Stop when the relative standard error is at most this.
+    tolerance: float
+    # At the deadline take the map so far instead of DeadlineExceeded.
+    allow_partial: bool
+    # Of "map", "standard_error", "map_at_input", "overlay".
+    outputs: Iterable[str]
+    # Your name for the request; the service logs it.
+    id: str
+
+
+def build(source: Source, question: Question) -> ExplainRequest:
+    """The request. Raises InvalidRequest where the client itself can tell that an argument is wrong."""
+    for key in question.keys() - Question.__annotations__.keys():
+        raise TypeError(f"there is no argument {key!r}; {hint(key, Question.__annotations__)}")
+    name, method = named(question.get("method", "rise"))
+    request = ExplainRequest(
+        models=[_model(m) for m in _several(question.get("model", ()))],
+        input=source.message,
+        outputs=_outputs(question.get("outputs"), source),
+        **{name: method},
+    )
+    if not request.models:
+        raise InvalidRequest.of("model", "name the model to explain; the catalogue lists them")
+    if any(key in question for key in ("target", "top_k", "contrast", "link", "references")):
+        request.target.CopyFrom(_target(question))
+    _fill(request, question, "id", "seed")
+    if any(key in question for key in ("max_evaluations", "tolerance", "allow_partial")):
+        _fill(request.budget, question, "max_evaluations", "tolerance", "allow_partial")
+        request.budget.SetInParent()
+    if question.get("baseline") is not None:
+        request.baseline.CopyFrom(_baseline(question["baseline"]))
+    return request
+
+
+def _fill(message: Message, question: Question, *names: str) -> None:
+    """Copy the arguments that are given to the fields of the same name."""
+    for name in names:
+        value = question.get(name)
+        if value is not None:
+            try:
+                setattr(message, name, value)
+            except (TypeError, ValueError) as error:
+                raise InvalidRequest.of(name, str(error)) from None
+
+
+def _several(value: Any) -> Sequence:
+    """One thing or several: one becomes a list of one."""
+    return [value] if isinstance(value, str | int | np.integer | Model) else value
+
+
+def _model(model: str | Model) -> types_pb2.ModelRef:
+    model = Model(model) if isinstance(model, str) else model
+    return types_pb2.ModelRef(name=model.name, version=model.version)
+
+
+def _class(value: ClassLike) -> types_pb2.ClassRef:
+    try:
+        return types_pb2.ClassRef(label=value) if isinstance(value, str) else types_pb2.ClassRef(index=value)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest.of("target", f"a class is an index or a label: {error}") from None
+
+
+def _target(question: Question) -> types_pb2.Target:
+    target = types_pb2.Target(
+        classes=[_class(c) for c in _several(question.get("target", ()))],
+        contrast=[_class(c) for c in _several(question.get("contrast", ()))],
+        link=_link(question.get("link")),
+        references=[
+            types_pb2.Embedding(name=name, values=np.asarray(values, np.float32))
+            for name, values in question.get("references", {}).items()
+        ],
+    )
+    _fill(target, question, "top_k")
+    return target
+
+
+def _link(word: str | None) -> types_pb2.Link:
+    links = {name.removeprefix("LINK_").lower(): value for name, value in types_pb2.Link.items() if value}
+    if word is not None and word not in links:
+        raise InvalidRequest.of("link", f"{word!r} is unknown; {hint(word, links)}")
+    return types_pb2.LINK_UNSPECIFIED if word is None else links[word]
+
+
+def _baseline(value: BaselineLike) -> types_pb2.Baseline:
+    """A preset by name (a message of the protocol with its defaults), a message, a colour, or an image."""
+    kinds = {f.name: f.message_type for f in types_pb2.Baseline.DESCRIPTOR.oneofs_by_name["kind"].fields}
+    if isinstance(value, str):
+        if value in COLOURS:
+            return types_pb2.Baseline(constant=types_pb2.ConstantBaseline(value=COLOURS[value]))
+        presets = kinds.keys() - {"constant", "image"}
+        if value not in presets:
+            raise InvalidRequest.of("baseline", f"{value!r} is unknown; {hint(value, [*presets, *COLOURS])}")
+        return types_pb2.Baseline(**{value: {}})
+    if isinstance(value, Message):
+        fields = {descriptor: name for name, descriptor in kinds.items()}
+        if value.DESCRIPTOR not in fields:
+            raise InvalidRequest.of("baseline", f"{type(value).__name__} is not a baseline")
+        return types_pb2.Baseline(**{fields[value.DESCRIPTOR]: value})
+    if isinstance(value, int | float):
+        return types_pb2.Baseline(constant=types_pb2.ConstantBaseline(value=[value]))
+    if isinstance(value, np.ndarray) and value.ndim >= 2:
+        value = Image.fromarray(value)
+    if isinstance(value, Path | bytes | Image.Image):
+        return types_pb2.Baseline(image=types_pb2.ImageBaseline(image=encoded_image(value)))
+    return types_pb2.Baseline(constant=types_pb2.ConstantBaseline(value=value))
+
+
+def _outputs(wanted: Iterable[str] | None, source: Source) -> types_pb2.Outputs:
+    """The outputs asked for; by default the maps, and for an image file the overlay, which only the service can place.
+
+    Where in the image the map lies follows from the model's resize and crop, which the service knows.
+    """
+    if wanted is None:
+        return types_pb2.Outputs(overlay=source.message.HasField("image"))
+    known = set(types_pb2.Outputs.DESCRIPTOR.fields_by_name)
+    wanted = set(wanted)
+    for name in wanted - known:
+        raise InvalidRequest.of("outputs", f"{name!r} is unknown; {hint(name, known)}")
+    return types_pb2.Outputs(**{name: name in wanted for name in known})

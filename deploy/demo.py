@@ -1,0 +1,231 @@
+"""Explain a photo of a cat through Sidelight and a real Triton, then stop everything again (run by `make demo`).
+
+    python deploy/demo.py                 # a photo, an answer, a picture of it in build/demo
+    python deploy/demo.py --embedded      # the same model inside the service, without Triton
+    python deploy/demo.py --serve         # the same set-up, up until Ctrl-C (`make serve`)
+
+Servers listen on loopback. Whatever ends this process, Ctrl-C and SIGKILL included, ends them too: each is the child of
+a supervisor that watches a pipe (see triton/supervisor.py).
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from PIL import Image
+from rich.console import Console
+from sidelight_client import Client, Explanation, Rise, SidelightError
+from sidelight_client.cli.explain import show
+from sidelight_client.cli.progress import ProgressLine
+from skimage import data
+
+DEPLOY = Path(__file__).resolve().parent
+TRITON = DEPLOY / "triton"
+BUILD = DEPLOY.parent / "build"
+sys.path.insert(0, str(TRITON))
+from installation import TritonUnavailable  # noqa: E402
+from server import TritonFailed, TritonServer  # noqa: E402
+
+MODEL = "efficientnet_lite0"
+START_SECONDS = 180  # reading torch from a cold disk is slow
+METRICS = (  # patterns of the five lines shown
+    "sidelight_explanations_total.*rise",
+    "sidelight_explanation_seconds_sum.*rise",
+    "sidelight_model_evaluations_total.*rise",
+    "sidelight_batch_rows_count",
+    "grpc_server_handled_total.*ExplainStream",
+)
+console = Console(highlight=False, markup=False, soft_wrap=True)
+
+
+class ServiceFailed(RuntimeError):
+    """The service did not come up, or ended; the message ends with the tail of its log."""
+
+
+class Service:
+    """Sidelight as a child process: a context manager that is ready inside the block and gone after it.
+
+    arguments: its command line, but for the ports, which it chooses itself. `grpc` and `metrics` are its addresses.
+    """
+
+    def __init__(self, arguments: Sequence[str], log: Path) -> None:
+        self._command = [sys.executable, "-m", "sidelight", *arguments, "--port", "0", "--metrics-port", "0"]
+        self._log = log
+        self.grpc = self.metrics = ""
+
+    def __enter__(self) -> "Service":
+        # The region prefix is that of no region: the service removes its own.
+        supervisor = [sys.executable, "-I", str(TRITON / "supervisor.py"), "10", f"sidelight_demo_{os.getpid()}_", "--"]
+        path = os.pathsep.join(filter(None, [str(TRITON), os.environ.get("PYTHONPATH")]))
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                supervisor + self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=os.environ | {"PYTHONPATH": path},
+                start_new_session=True,  # a Ctrl-C in the terminal reaches this process alone, which then stops it
+            )
+        try:
+            self._wait_ready()
+        except BaseException:  # KeyboardInterrupt too: __exit__ is not called for a failed __enter__
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()  # closes the pipe, the supervisor's sign to stop; returns when nothing is left
+
+    def check(self) -> None:
+        """Raises ServiceFailed if it has ended."""
+        if self._process.poll() is not None:
+            raise self._failed("ended")
+
+    def _wait_ready(self) -> None:
+        ends = time.monotonic() + START_SECONDS
+        assert self._process.stdout is not None  # a pipe
+        line = self._process.stdout.readline()
+        if not line.startswith(b"{"):
+            raise self._failed("ended before it listened")
+        addresses = json.loads(line)
+        self.grpc, self.metrics = addresses["grpc"], addresses["metrics"]
+        with Client(self.grpc) as client:
+            while True:
+                try:
+                    client.health(wait=True, deadline=1)
+                    return
+                except SidelightError as error:
+                    self.check()
+                    if time.monotonic() > ends:
+                        raise self._failed(f"was not ready within {START_SECONDS} s: {error}") from None
+
+    def _failed(self, what: str) -> ServiceFailed:
+        tail = self._log.read_text(errors="replace")[-4000:]
+        return ServiceFailed(f"Sidelight {what}; end of {self._log}:\n{tail}")
+
+
+def embedded() -> list[str]:
+    """The service's arguments for the model inside it."""
+    return ["--config", str(DEPLOY / "embedded.toml")]
+
+
+def on_triton(running: contextlib.ExitStack, out: Path) -> list[str]:
+    """Start Triton; the service's arguments for the model there. Raises TritonUnavailable where none can be had."""
+    began = time.monotonic()
+    triton = TritonServer([BUILD / "models"], log=out / "triton.log")
+    console.print("Starting Triton ...")
+    running.enter_context(triton)
+    console.print(f"Triton is ready on {triton.grpc} after {time.monotonic() - began:.1f} s")
+    return ["--triton", triton.grpc, "--model", MODEL, "--card", str(TRITON / "cards" / f"{MODEL}.toml")]
+
+
+def save_photo(out: Path) -> Path:
+    """A photo of a cat that comes with scikit-image (by Stéfan van der Walt, CC0), as a file."""
+    path = out / "chelsea.png"
+    Image.fromarray(data.chelsea()).save(path)
+    return path
+
+
+def explain(address: str, photo: Path, masks: int) -> Explanation:
+    """Ask the service, showing progress."""
+    with Client(address) as client, ProgressLine(console) as line:
+        return client.explain(
+            photo, model=MODEL, method=Rise(masks=masks), link="probability", seed=1, deadline=3600, on_progress=line
+        )
+
+
+def metric_lines(url: str) -> list[str]:
+    """The first line of each of METRICS."""
+    with urllib.request.urlopen(url, timeout=10) as response:
+        lines = response.read().decode().splitlines()
+    return [next((line for line in lines if re.match(pattern, line)), f"# no {pattern}") for pattern in METRICS]
+
+
+def run(args: argparse.Namespace, running: contextlib.ExitStack) -> None:
+    """The demo. What it starts is put on `running`."""
+    photo = save_photo(args.out)
+    try:
+        arguments = embedded() if args.embedded else on_triton(running, args.out)
+    except TritonUnavailable as error:
+        console.print(f"No Triton here: {error}.\nThe service holds the same model itself instead.")
+        arguments = embedded()
+    console.print("Starting Sidelight ...")
+    began = time.monotonic()
+    service = running.enter_context(Service(arguments, args.out / "sidelight.log"))
+    console.print(f"Sidelight is ready on {service.grpc} after {time.monotonic() - began:.1f} s")
+    if args.serve:
+        stay(service, photo)
+    console.print(f"\nWhat makes {shown(photo)} what the model says it is? {args.masks} masked copies will tell.")
+    answer = explain(service.grpc, photo, args.masks)
+    console.print()
+    show(answer, [])
+    console.print("\nWritten:")
+    for path in answer.save(args.out):
+        console.print(f"  {shown(path)}")
+    console.print(f"\nFive lines of {service.metrics}:")
+    for line in metric_lines(service.metrics):
+        console.print(f"  {line}")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done but the stopping, which is not to be interrupted
+
+
+def stay(service: Service, photo: Path) -> None:
+    """Until interrupted. Raises ServiceFailed if the service ends by itself."""
+    command = [shown(Path(sys.executable).with_name("sidelight")), "explain", shown(photo), "--model", MODEL]
+    command += ["--address", service.grpc, "--out", shown(photo.with_name("answer"))]
+    console.print(f"\nmetrics  {service.metrics}\ntry      {shlex.join(command)}\nstop     Ctrl-C")
+    while True:
+        service.check()
+        time.sleep(0.5)
+
+
+def shown(path: Path) -> str:
+    """As seen from the current folder, where it is in there."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def interrupt(*_: int | FrameType | None) -> None:
+    """Raise KeyboardInterrupt, once: the stopping that follows is not to be interrupted in its turn."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Explain a photo through Sidelight and Triton on this machine.")
+    parser.add_argument("--embedded", action="store_true", help="the model inside the service, without Triton")
+    parser.add_argument("--serve", action="store_true", help="stay up until Ctrl-C")
+    parser.add_argument("--masks", type=int, default=2000, help="masked copies of the photo (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=BUILD / "demo", help="folder for photo, answer and logs (%(default)s)"
+    )
+    args = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    args.out.mkdir(parents=True, exist_ok=True)
+    try:
+        with contextlib.ExitStack() as running:
+            run(args, running)
+        console.print("Everything is stopped.")
+        return 0
+    except KeyboardInterrupt:
+        console.print("Everything is stopped.")
+        return 0 if args.serve else 130
+    except (ServiceFailed, TritonFailed, SidelightError) as error:
+        console.print(f"failed: {error}")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

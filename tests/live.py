@@ -1,0 +1,51 @@
+"""The real thing on loopback: Triton with the demo's model, the service as its own process, a photo."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from skimage import data
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "deploy"))
+from demo import MODEL, Service  # noqa: E402
+from server import TritonServer  # noqa: E402
+
+CARD = ROOT / "deploy" / "triton" / "cards" / f"{MODEL}.toml"
+REPOSITORY = ROOT / "build" / "models"
+
+
+@contextmanager
+def triton(folder: Path, *repositories: Path) -> Iterator[TritonServer]:
+    """A real Triton with the demo's model, or the given repositories."""
+    with TritonServer(list(repositories) or [REPOSITORY], log=folder / "triton.log") as server:
+        yield server
+
+
+@contextmanager
+def service(folder: Path, config: str) -> Iterator[Service]:
+    """The service as its own process, ready, with the configuration `config` (TOML)."""
+    path = folder / "sidelight.toml"
+    path.write_text(config)
+    with Service(["--config", str(path)], folder / "sidelight.log") as running:
+        yield running
+
+
+def on_triton(address: str, more: str = "") -> str:
+    """Configuration for the demo's model on the Triton at `address`."""
+    return f'[[models]]\ncard = "{CARD}"\ntriton = "{address}"\n{more}\n'
+
+
+def embedded(more: str = "", name: str = MODEL) -> str:
+    """Configuration for the demo's model inside the service."""
+    return (
+        f'[[models]]\nname = "{name}"\ncard = "{CARD}"\n{more}\n'
+        '[models.embedded]\nfactory = "build_models:network"\n'
+    )
+
+
+def photo() -> Image.Image:
+    """Chelsea the cat, 451 x 300 pixels."""
+    return Image.fromarray(data.chelsea())
