@@ -1,11 +1,13 @@
 """The real thing on loopback: Triton with the demo's model, the service as its own process, a photo."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
+from sidelight_client import Client
 from skimage import data
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,10 +28,15 @@ def triton(folder: Path, *repositories: Path) -> Iterator[TritonServer]:
 
 @contextmanager
 def service(folder: Path, config: str) -> Iterator[Service]:
-    """The service as its own process, ready, with the configuration `config` (TOML)."""
+    """The service as its own process with the configuration `config` (TOML), all its models ready."""
     path = folder / "sidelight.toml"
     path.write_text(config)
     with Service(["--config", str(path)], folder / "sidelight.log") as running:
+        with Client(running.grpc) as client:
+            ends = time.monotonic() + 60
+            while waiting := [m for m in client.catalogue().models if not m.ready]:
+                assert time.monotonic() < ends, [f"{m.name}: {m.reason}" for m in waiting]
+                time.sleep(0.1)
         yield running
 
 

@@ -1,0 +1,17 @@
+"""One Triton and one service for the tests that leave them as they were."""
+
+from types import SimpleNamespace
+
+import live
+import pytest
+from sidelight_client import Client
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory):
+    """A real Triton, the service before it with the same network embedded beside it, and a client."""
+    folder = tmp_path_factory.mktemp("real")
+    with live.triton(folder) as triton:
+        config = live.on_triton(triton.grpc) + live.embedded(name="twin")
+        with live.service(folder, config) as service, Client(service.grpc) as client:
+            yield SimpleNamespace(triton=triton, service=service, client=client, folder=folder)
