@@ -38,7 +38,7 @@ from installation import TritonUnavailable  # noqa: E402
 from server import TritonFailed, TritonServer  # noqa: E402
 
 MODEL = "efficientnet_lite0"
-START_SECONDS = 180  # reading torch from a cold disk is slow
+START_SECONDS = 60  # reading torch from a cold disk is slow
 METRICS = (  # patterns of the five lines shown
     "sidelight_explanations_total.*rise",
     "sidelight_explanation_seconds_sum.*rise",

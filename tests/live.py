@@ -48,8 +48,7 @@ def on_triton(address: str, more: str = "") -> str:
 def embedded(more: str = "", name: str = MODEL) -> str:
     """Configuration for the demo's model inside the service."""
     return (
-        f'[[models]]\nname = "{name}"\ncard = "{CARD}"\n{more}\n'
-        '[models.embedded]\nfactory = "build_models:network"\n'
+        f'[[models]]\nname = "{name}"\ncard = "{CARD}"\n{more}\n[models.embedded]\nfactory = "build_models:network"\n'
     )
 
 

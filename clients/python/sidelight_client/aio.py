@@ -95,13 +95,16 @@ class AsyncClient(Connection):
         await self.close()
 
     async def _answer(self, call: StreamCall, on_progress: OnProgress | None) -> Explanation:
+        answer = None
         async with aclosing(self._events(call)) as events:
-            async for event in events:
+            async for event in events:  # to its end: a stream that is left after the answer counts as cancelled
                 if isinstance(event, Explanation):
-                    return event
-                if on_progress is not None:
+                    answer = event
+                elif on_progress is not None:
                     on_progress(event)
-        raise AssertionError("a stream without an answer raises ProtocolError")
+        if answer is None:
+            raise AssertionError("a stream without an answer raises ProtocolError")
+        return answer
 
     async def _events(self, call: StreamCall) -> AsyncGenerator[Event]:
         while True:

@@ -115,13 +115,16 @@ class Client(Connection):
         self.close()
 
     def _answer(self, call: StreamCall, on_progress: OnProgress | None) -> Explanation:
+        answer = None
         with closing(self._events(call)) as events:
-            for event in events:
+            for event in events:  # to its end: a stream that is left after the answer counts as cancelled
                 if isinstance(event, Explanation):
-                    return event
-                if on_progress is not None:
+                    answer = event
+                elif on_progress is not None:
                     on_progress(event)
-        raise AssertionError("a stream without an answer raises ProtocolError")
+        if answer is None:
+            raise AssertionError("a stream without an answer raises ProtocolError")
+        return answer
 
     def _events(self, call: StreamCall) -> Generator[Event]:
         while True:

@@ -1,0 +1,90 @@
+"""Batches of a network in this process: done when they are made on a CPU, under way on a GPU."""
+
+import contextlib
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+import torch
+
+from sidelight.core.errors import ModelFailed
+from sidelight.core.fold import Out
+
+_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
+
+
+def translate(model: str, error: Exception) -> MemoryError | ModelFailed:
+    """What an error of somebody else's network means."""
+    full = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if full or any(sign in str(error).lower() for sign in _MEMORY):
+        return MemoryError(str(error))
+    return ModelFailed(model, f"{type(error).__name__}: {error}")
+
+
+class Finished:
+    """A batch that was computed in `start`."""
+
+    def __init__(self, y: torch.Tensor, wake: Callable[[], None]) -> None:
+        self._y = y
+        wake()
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> Out:
+        return {"y": self._y}
+
+    def cancel(self) -> None: ...
+
+
+class UnderWay:
+    """A batch that a GPU is working on; its outputs come to pinned host memory by themselves."""
+
+    def __init__(self, model: str, y: torch.Tensor, watcher: "Watcher", wake: Callable[[], None]) -> None:
+        self._model = model
+        self._host = torch.empty(y.shape, dtype=y.dtype, pin_memory=True)
+        self._host.copy_(y, non_blocking=True)
+        self._copied = torch.cuda.Event()
+        self._copied.record(torch.cuda.current_stream(y.device))
+        watcher.watch(self._copied, wake)
+
+    def done(self) -> bool:
+        try:
+            return self._copied.query()
+        except RuntimeError:  # a kernel failed: `result` says so
+            return True
+
+    def result(self) -> Out:
+        try:
+            self._copied.synchronize()
+        except RuntimeError as error:
+            raise translate(self._model, error) from error
+        return {"y": self._host}
+
+    def cancel(self) -> None:
+        """A kernel cannot be recalled; its outputs are dropped."""
+
+
+class Watcher:
+    """A thread that waits for events of one GPU and wakes their lane."""
+
+    def __init__(self) -> None:
+        self._events: SimpleQueue[tuple[torch.cuda.Event, Callable[[], None]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._watch, name="cuda-watcher", daemon=True)
+        self._thread.start()
+
+    def watch(self, event: torch.cuda.Event, wake: Callable[[], None]) -> None:
+        """Call `wake` when `event` has happened."""
+        self._events.put((event, wake))
+
+    def close(self) -> None:
+        """Return when all events that are watched have happened."""
+        self._events.put(None)
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while (watched := self._events.get()) is not None:
+            event, wake = watched
+            with contextlib.suppress(RuntimeError):  # `result` raises it again, where it can be told whose it is
+                event.synchronize()
+            wake()

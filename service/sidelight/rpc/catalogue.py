@@ -1,0 +1,115 @@
+"""What this service offers, as the catalogue's messages."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from sidelight_proto.v1 import catalogue_pb2
+from sidelight_proto.v1.explanation_pb2 import GetCatalogueRequest, GetCatalogueResponse
+
+import sidelight
+from sidelight.core import registry
+from sidelight.core.ask import Forward, Model
+from sidelight.core.predictor import ModelSpec, TensorSpec
+from sidelight.engine.engine import Engine
+from sidelight.rpc.encode import UNARY_BYTES, executor
+from sidelight.rpc.roster import Roster, State
+from sidelight.rpc.sources import Limits
+
+KIND_OF: dict[Any, str] = {int: "integer", float: "number", bool: "boolean"}
+
+
+@dataclass(frozen=True)
+class Static:
+    """What the configuration fixed; bytes and seconds."""
+
+    limits: Limits
+    max_request_bytes: int
+    max_requests: int
+    max_duration: float
+
+
+def catalogue(request: GetCatalogueRequest, roster: Roster, engine: Engine, static: Static) -> GetCatalogueResponse:
+    """Everything, or one model. Raises Unknown for a model that is not configured."""
+    states = [roster.find(request.model)] if request.HasField("model") else roster.states()
+    limits = catalogue_pb2.Limits(
+        max_request_bytes=static.max_request_bytes,
+        max_image_pixels=static.limits.max_image_pixels,
+        max_response_bytes=UNARY_BYTES,
+        max_requests=static.max_requests,
+        max_text_characters=static.limits.max_text_characters,
+    )
+    limits.max_duration.FromNanoseconds(round(static.max_duration * 1e9))
+    return GetCatalogueResponse(
+        service_version=sidelight.__version__,
+        methods=[*map(_method, registry.methods().values()), *_absent_methods()],
+        models=[_model(state, engine) for state in states],
+        limits=limits,
+    )
+
+
+def _method(method: registry.Method) -> catalogue_pb2.MethodEntry:
+    return catalogue_pb2.MethodEntry(
+        name=method.name,
+        summary=method.summary,
+        paper=method.paper,
+        needs=method.needs,
+        parameters=[_parameter(f) for f in dataclasses.fields(method.params)],
+        available=True,
+    )
+
+
+def _absent_methods() -> list[catalogue_pb2.MethodEntry]:
+    return [
+        catalogue_pb2.MethodEntry(name=name, available=False, unavailable_reason=reason)
+        for name, reason in registry.absent().items()
+    ]
+
+
+def _parameter(field: dataclasses.Field) -> catalogue_pb2.ParameterEntry:
+    return catalogue_pb2.ParameterEntry(
+        name=field.name,
+        type=KIND_OF[field.type],
+        default=str(field.default),
+        low=field.metadata["low"],
+        high=field.metadata["high"],
+        open=field.metadata["open"],
+        description=field.metadata["what"],
+    )
+
+
+def _model(state: State, engine: Engine) -> catalogue_pb2.ModelEntry:
+    entry = catalogue_pb2.ModelEntry(
+        name=state.name, versions=state.versions, ready=state.ready, reason="" if state.ready else state.reason
+    )
+    if state.predictor is not None:
+        endpoint = state.predictor.endpoint
+        entry.executor = executor(endpoint.executor)
+        entry.endpoint = endpoint.address
+        entry.shares_production = endpoint.shares_production
+        entry.shared_memory = endpoint.shared_memory
+    if state.offer is not None:
+        predictor, spec, probe = state.offer.predictor, state.offer.spec, state.offer.probe
+        _describe(entry, spec)
+        rate = engine.seconds_per_row(Forward(Model(spec.name, spec.version)))
+        entry.classes = spec.classes or probe.classes
+        entry.determinism.neighbour_gap = probe.neighbour_gap
+        entry.determinism.repeat_gap = probe.repeat_gap
+        entry.determinism.rows_per_second = 1 / rate if rate else 0.0
+        entry.determinism.batch_rows = predictor.batch_rows
+        entry.determinism.tile_rows = predictor.tile_rows
+    return entry
+
+
+def _describe(entry: catalogue_pb2.ModelEntry, spec: ModelSpec) -> None:
+    image = spec.modality == "image"
+    entry.modality = spec.modality
+    entry.inputs.append(_tensor(spec.input, spec.pixels.layout if image else ""))
+    entry.outputs.append(_tensor(spec.output, ""))
+    entry.output_kind = spec.kind.value
+    entry.labels.extend(spec.labels)
+    entry.size.extend(spec.fit.size or () if image else ())
+
+
+def _tensor(spec: TensorSpec, layout: str) -> catalogue_pb2.TensorEntry:
+    return catalogue_pb2.TensorEntry(name=spec.name, datatype=spec.datatype, shape=spec.shape, layout=layout)

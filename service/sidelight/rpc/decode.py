@@ -1,0 +1,201 @@
+"""Requests to the domain, strictly: every wrong field is named, with what would do."""
+
+import math
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from sidelight_proto.v1 import types_pb2
+from sidelight_proto.v1.explanation_pb2 import ExplainRequest
+
+from sidelight.core import registry
+from sidelight.core.ask import Model
+from sidelight.core.errors import InvalidRequest, SidelightError
+from sidelight.core.job import Job
+from sidelight.core.params import build
+from sidelight.core.predictor import ModelSpec
+from sidelight.core.registry import Method
+from sidelight.core.stream import Stream
+from sidelight.predictors.fit import Geometry
+from sidelight.rpc.roster import Offer, Roster
+from sidelight.rpc.sources import Limits, Placed, Source, decode_source
+from sidelight.rpc.targets import TargetQuestion, decode_target
+from sidelight.rpc.violations import Violations
+
+MAX_ID = 128
+MAX_MODELS = 16
+MAX_SCORES = 20_000  # of words, in one answer: they come in one message
+SEED_BITS = 53  # a drawn seed survives any JSON
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The question to one model."""
+
+    offer: Offer
+    spec: ModelSpec
+    job: Job
+    target: TargetQuestion
+    where: Geometry | None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the answer should hold."""
+
+    map: bool
+    standard_error: bool
+    map_at_input: bool
+    overlay: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A request that was found right."""
+
+    request: ExplainRequest
+    id: str
+    source: Source
+    parts: tuple[Part, ...]
+    method: Method
+    params: Any
+    seed: int
+    max_evaluations: int | None
+    tolerance: float | None
+    allow_partial: bool
+    outputs: Outputs
+
+    @property
+    def rows(self) -> int:
+        """Model evaluations expected of each model: the method's rows, the input and the baseline."""
+        rows = self.method.cost(self.params)
+        return 2 + (rows if self.max_evaluations is None else min(rows, self.max_evaluations))
+
+
+def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = "") -> Question:
+    """Check the whole request, called `name` where it has no id. Slow (images, endpoints): never on the event loop.
+
+    Raises InvalidRequest naming all fields that could be told wrong at once; Unknown, Unsupported or Unavailable for
+    what the models and methods here cannot do.
+    """
+    wrong = Violations()
+    with wrong.gathered():
+        method, params = _method(request)
+    _common(request, wrong)
+    offers = _models(request, roster, wrong)
+    outputs = _outputs(request)
+    wrong.settle()
+    specs = [_spec(offer, ref) for offer, ref in offers]
+    source = decode_source(request.input, limits)
+    seed = request.seed if request.HasField("seed") else secrets.randbits(SEED_BITS)
+    stream = Stream(seed)
+    tolerance = request.budget.tolerance if request.budget.HasField("tolerance") else None
+    parts = []
+    for (offer, _), spec in zip(offers, specs, strict=True):
+        with wrong.gathered():
+            target = decode_target(request.target, spec, spec.classes or _probed(offer, spec), limits.max_targets)
+        with wrong.gathered():
+            placed = source.made_for(spec, request.baseline, stream, limits)
+        wrong.settle()
+        _answerable(outputs, placed, target.most, wrong)
+        wrong.settle()
+        job = Job(Model(spec.name, spec.version), placed.input, target.pending, stream, tolerance)
+        parts.append(Part(offer, spec, job, target, placed.where))
+    if (results := sum(part.target.most for part in parts)) > limits.max_targets:
+        raise InvalidRequest("target", f"at most {limits.max_targets} results, of all models together, not {results}")
+    return Question(
+        request=request,
+        id=request.id or name,
+        source=source,
+        parts=tuple(parts),
+        method=method,
+        params=params,
+        seed=seed,
+        max_evaluations=request.budget.max_evaluations if request.budget.HasField("max_evaluations") else None,
+        tolerance=tolerance,
+        allow_partial=request.budget.allow_partial,
+        outputs=outputs,
+    )
+
+
+def _spec(offer: Offer, ref: types_pb2.ModelRef) -> ModelSpec:
+    """The version asked for; without one the newest that was probed, which needs no question to the endpoint."""
+    if not ref.HasField("version") or ref.version == offer.spec.version:
+        return offer.spec
+    return offer.predictor.spec(ref.version)
+
+
+def _probed(offer: Offer, spec: ModelSpec) -> int:
+    return offer.probe.classes if offer.spec.version == spec.version else 0
+
+
+def _method(request: ExplainRequest) -> tuple[Method, Any]:
+    name = request.WhichOneof("method")
+    if name is None:
+        known = [f.name for f in ExplainRequest.DESCRIPTOR.oneofs_by_name["method"].fields]
+        raise InvalidRequest("method", f"set one of {', '.join(known)}")
+    method = registry.find(name)
+    given = {f.name: value for f, value in getattr(request, name).ListFields()}
+    return method, build(method.params, given, name)
+
+
+def _common(request: ExplainRequest, wrong: Violations) -> None:
+    if len(request.id) > MAX_ID or not request.id.isprintable():
+        wrong.add("id", f"at most {MAX_ID} printable characters")
+    budget = request.budget
+    if budget.HasField("max_evaluations") and budget.max_evaluations < 1:
+        wrong.add("budget.max_evaluations", "at least 1; leave it out for the method's own number")
+    if budget.HasField("tolerance") and not (math.isfinite(budget.tolerance) and 0 < budget.tolerance < 1):
+        wrong.add("budget.tolerance", f"a ratio in (0, 1), not {budget.tolerance}")
+    if request.input.WhichOneof("kind") is None:
+        kinds = [f.name for f in types_pb2.Input.DESCRIPTOR.oneofs_by_name["kind"].fields]
+        wrong.add("input", f"set one of {', '.join(kinds)}")
+
+
+def _models(request: ExplainRequest, roster: Roster, wrong: Violations) -> list[tuple[Offer, types_pb2.ModelRef]]:
+    """The models asked for. What is unknown or away counts only when nothing is wrong with the request itself."""
+    known = ", ".join(s.name for s in roster.states())
+    if not request.models:
+        wrong.add("models", f"name at least one model; there is {known}")
+    if len(request.models) > MAX_MODELS:
+        wrong.add("models", f"at most {MAX_MODELS}, not {len(request.models)}")
+    found, missing, seen = [], [], set()
+    for i, ref in enumerate(request.models):
+        key = (ref.name, ref.version)
+        if not ref.name:
+            wrong.add(f"models[{i}].name", f"name a model; there is {known}")
+        elif ref.HasField("version") and not ref.version:
+            wrong.add(f"models[{i}].version", "leave it out for the newest version, or name one")
+        elif key in seen:
+            wrong.add(f"models[{i}]", "is asked twice; name each model and version once")
+        else:
+            try:
+                found.append((roster.ready(ref.name), ref))
+            except SidelightError as error:
+                missing.append(error)
+        seen.add(key)
+    wrong.settle()
+    if missing:
+        raise missing[0]
+    return found
+
+
+def _outputs(request: ExplainRequest) -> Outputs:
+    o = request.outputs
+    return Outputs(
+        map=o.map if o.HasField("map") else True,
+        standard_error=o.standard_error if o.HasField("standard_error") else True,
+        map_at_input=o.map_at_input,
+        overlay=o.overlay,
+    )
+
+
+def _answerable(outputs: Outputs, placed: Placed, targets: int, wrong: Violations) -> None:
+    if placed.where is not None:
+        return
+    for name in ("map_at_input", "overlay"):
+        if getattr(outputs, name):
+            wrong.add(f"outputs.{name}", "is for images; leave it out for text, whose scores come by word")
+    if placed.input.shape[0] * targets > MAX_SCORES:
+        most = MAX_SCORES // placed.input.shape[0]
+        wrong.add("target", f"at most {most} classes for a text of {placed.input.shape[0]} words")

@@ -1,0 +1,184 @@
+"""From a request to its answer: decode, estimate, admit, run, encode. What the RPCs have in common."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc
+from sidelight_proto.v1.explanation_pb2 import EstimateCostResponse, ExplainRequest, ExplainResponse
+
+from sidelight.core.ask import Forward, Model
+from sidelight.core.errors import Cancelled, DeadlineExceeded, Unavailable
+from sidelight.core.explanation import Explanation, explain
+from sidelight.core.sweep import Plan, together
+from sidelight.engine.engine import Engine
+from sidelight.engine.gate import Gate
+from sidelight.engine.mailbox import Mailbox, Progress
+from sidelight.engine.observer import Label
+from sidelight.rpc.decode import Part, Question, decode
+from sidelight.rpc.encode import Spent, encode, set_timing
+from sidelight.rpc.observer import RpcObserver, request_id
+from sidelight.rpc.roster import Roster
+from sidelight.rpc.sources import Limits
+
+T = TypeVar("T")
+REPLY = 0.05  # seconds kept for the answer to a deadline that was missed
+MAX_MARGIN = 2.0  # seconds kept at most for making a partial answer
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When the caller stops waiting, on the monotonic clock; `began` is when the request arrived."""
+
+    began: float
+    ends: float
+
+    @classmethod
+    def of(cls, context: grpc.aio.ServicerContext, longest: float) -> "Deadline":
+        """The caller's, or `longest` seconds from now where there is none."""
+        now = time.monotonic()
+        remaining = context.time_remaining()
+        return cls(now, now + (longest if remaining is None else remaining))
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left to work in."""
+        return self.ends - REPLY - time.monotonic()
+
+    @property
+    def margin(self) -> float:
+        """Seconds in which a partial answer is made and sent."""
+        return min(MAX_MARGIN, 0.1 * (self.ends - self.began))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Expected cost: evaluations, and seconds by lane."""
+
+    evaluations: int
+    lanes: dict[str, float]
+
+    def encode(self, gate: Gate) -> EstimateCostResponse:
+        """With the work that `gate` has admitted in front of it."""
+        response = EstimateCostResponse(evaluations=self.evaluations)
+        response.expected.FromNanoseconds(round(max(self.lanes.values()) * 1e9))
+        response.expected_with_queue.FromNanoseconds(round(gate.expected(self.lanes) * 1e9))
+        return response
+
+
+class Desk:
+    """Where requests are worked on. Lives on the event loop; what is slow goes to its threads."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        gate: Gate,
+        roster: Roster,
+        limits: Limits,
+        observer: RpcObserver,
+        *,
+        max_duration: float = 600.0,
+        threads: int = 2,
+    ) -> None:
+        self.engine, self.gate, self.roster, self.limits = engine, gate, roster, limits
+        self.observer, self.max_duration = observer, max_duration
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="codec")
+        self._draining = False
+
+    async def question(self, request: ExplainRequest, deadline: Deadline) -> Question:
+        """The request, checked. Raises what is wrong with it."""
+        if self._draining:
+            raise Unavailable("the service is shutting down", retry_after=5.0)
+        if deadline.remaining <= 0:
+            raise DeadlineExceeded("the deadline had passed when the request arrived")
+        question = await self._aside(decode, request, self.roster, self.limits, request_id.get())
+        if request.id:
+            request_id.set(question.id)
+        return question
+
+    def estimate(self, question: Question) -> Estimate:
+        """What it would cost at the measured rates."""
+        lanes: dict[str, float] = {}
+        for part in question.parts:
+            lane = part.offer.predictor.lane
+            lanes[lane] = lanes.get(lane, 0.0) + question.rows * self._seconds_per_row(part)
+        return Estimate(question.rows * len(question.parts), lanes)
+
+    def _seconds_per_row(self, part: Part) -> float:
+        """Measured for this version, else for the one that was probed; 0 where nothing is known yet."""
+        versions = (part.spec.version, part.offer.spec.version)
+        rates = (self.engine.seconds_per_row(Forward(Model(part.spec.name, v))) for v in versions)
+        return next((rate for rate in rates if rate is not None), 0.0)
+
+    async def explain(
+        self,
+        question: Question,
+        deadline: Deadline,
+        *,
+        overlays: int,
+        accepted: Callable[[Estimate], Awaitable[None]],
+        progress: Callable[[Progress], Awaitable[None]],
+        preview_every: float | None = None,
+    ) -> ExplainResponse:
+        """Admit, run and encode, with `overlays` bytes of them; leaving early kills the run.
+
+        `accepted` and `progress` are told on the way. Raises what the gate refuses and what the run fails with.
+        """
+        models = tuple(part.spec.name for part in question.parts)
+        estimate = self.estimate(question)
+        with self.gate.admit(estimate.lanes, deadline.remaining, question.allow_partial) as admission:
+            await accepted(estimate)
+            mailbox = Mailbox(asyncio.get_running_loop())
+            run = self.engine.run(
+                _plan(question),
+                mailbox,
+                label=Label(question.method.name, models[0], question.parts[0].offer.predictor.endpoint.executor),
+                deadline=deadline.ends - REPLY,
+                partial=question.allow_partial,
+                margin=deadline.margin,
+                preview_every=preview_every,
+            )
+            try:
+                async for news in mailbox:
+                    admission.progress(news.rows / estimate.evaluations)
+                    await progress(news)
+                done = await mailbox.result()
+            finally:
+                run.kill(Cancelled())  # does nothing to a run that has ended
+        done = done if isinstance(done, tuple) else (done,)
+        response = await self._aside(encode, question, done, overlays)
+        timing = run.timing
+        total = time.monotonic() - deadline.began
+        set_timing(response, Spent(timing.queue, timing.edit, timing.infer, timing.fold, total))
+        self._tell(question, done)
+        return response
+
+    def _tell(self, question: Question, done: tuple[Explanation, ...]) -> None:
+        for explanation in done:
+            name, stop = explanation.job.model.name, explanation.stop
+            self.observer.answered(question.method.name, name, explanation.converged, stop.value)
+
+    async def _aside(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take nothing new."""
+        self._draining = True
+        self.gate.drain()
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _plan(question: Question) -> Plan:
+    plans = [
+        explain(part.job, part.target.resolve, question.method, question.params, question.max_evaluations)
+        for part in question.parts
+    ]
+    return plans[0] if len(plans) == 1 else together(*plans)
