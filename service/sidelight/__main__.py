@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sidelight import allocator
 from sidelight import config as configuration
 from sidelight.config import Config, ConfigError
 
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.print_config:
         print(configuration.documented(), end="")
         return 0
+    allocator.keep_freed_memory()
     from sidelight import telemetry, wiring  # torch takes seconds to import: not for --help
 
     try:

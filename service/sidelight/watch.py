@@ -45,7 +45,7 @@ class Watch:
         self._joined = joined
         self._predictor: Predictor | None = None
         self._added = False
-        self._probed = ""  # version
+        self._probed: ModelSpec | None = None
         self._away = False  # and told so
         roster.note(name)
 
@@ -77,14 +77,15 @@ class Watch:
         versions = await asyncio.to_thread(self._predictor.versions)
         if not versions:
             raise Unavailable(f"no version of model {self._name} is loaded")
-        if versions[-1] != self._probed:
-            if self._probed not in versions:
-                self._roster.note(self._name, ready=False, reason=f"version {versions[-1]} is being probed")
-            await self._probe(self._predictor, versions[-1])
+        spec = await asyncio.to_thread(self._predictor.spec, versions[-1])
+        # What comes back after it was away may be another model under the same version.
+        if spec != self._probed or self._away:
+            if self._away or self._probed is None or self._probed.version not in versions:
+                self._roster.note(self._name, ready=False, reason=f"version {spec.version} is being probed")
+            await self._probe(self._predictor, spec)
         self._roster.note(self._name, ready=True, reason="", versions=versions)
 
-    async def _probe(self, predictor: Predictor, version: str) -> None:
-        spec = await asyncio.to_thread(predictor.spec, version)
+    async def _probe(self, predictor: Predictor, spec: ModelSpec) -> None:
         if not self._added:
             self._engine.add(predictor)
             self._added = True
@@ -101,11 +102,11 @@ class Watch:
             measured: Probe = await mailbox.result()
         finally:
             run.kill(Unavailable("the probe was given up"))
-        self._probed = version
+        self._probed = spec
         self._roster.note(self._name, offer=Offer(predictor, spec, measured))
         seconds = round(time.monotonic() - began, 3)
-        about = {"model": spec.name, "version": version, "probe_seconds": seconds}
-        log.info("model %s version %s is ready", spec.name, version, extra=about)
+        about = {"model": spec.name, "version": spec.version, "probe_seconds": seconds}
+        log.info("model %s version %s is ready", spec.name, spec.version, extra=about)
 
 
 def sample(spec: ModelSpec) -> Input:

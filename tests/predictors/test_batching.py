@@ -1,6 +1,7 @@
 """Batch shapes: few, never exceeded, padded with rows that do no harm."""
 
 import threading
+import time
 
 import torch
 from hypothesis import given
@@ -41,6 +42,23 @@ def test_a_turnstile_lets_so_many_through_at_once_in_order(most, visitors):
         assert inside == list(range(min(visitors, left + most)))
         turnstile.leave()
     assert inside == list(range(visitors))
+
+
+def test_a_turnstile_pauses_between_visitors():
+    turnstile, came = Turnstile(1, pause=0.05), []
+    done = threading.Event()
+
+    def visit() -> None:
+        came.append(time.monotonic())
+        if len(came) == 3:
+            done.set()
+        turnstile.leave()
+
+    for _ in range(3):
+        turnstile.enter(visit)
+    assert done.wait(5)
+    assert came[1] - came[0] >= 0.05
+    assert came[2] - came[1] >= 0.05
 
 
 def test_a_turnstile_holds_between_threads():

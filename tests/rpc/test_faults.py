@@ -274,6 +274,18 @@ async def test_a_service_without_a_ready_model_is_alive_but_not_ready():
         assert await up.status() == SERVING
 
 
+async def test_a_model_that_comes_back_is_probed_again_before_it_is_offered():
+    predictor = AwayPredictor()
+    async with running(predictor) as up:
+        calls = len(predictor.calls)
+        predictor.away = True
+        await until(lambda: not up.service.roster.find("linear").ready)
+        assert len(predictor.calls) == calls
+        predictor.away = False
+        await until(lambda: up.service.roster.find("linear").ready)
+        assert len(predictor.calls) > calls
+
+
 class NewVersionPredictor(LinearPredictor):
     """Serves the versions in `served`, the last the newest."""
 

@@ -60,7 +60,7 @@ class EmbeddedPredictor:
         elif precision not in ("auto", "float32"):
             raise ValueError(f"precision {precision} needs a torch module; {card.model} runs as it is stored")
         self._batching = self._measured_batching(network, batch_rows)
-        # A cache may like the network's own batches small; handing over several at once saves what a batch costs the lane.
+        # A cache may like the network's own batches small; handing over several at once saves what each costs the lane.
         self.tile_rows = TILE_ROWS
         self.batch_rows = max(2 * TILE_ROWS, self._batching.rows - self._batching.rows % TILE_ROWS)
         self._spec = self._completed(offered, network.digest)

@@ -97,7 +97,7 @@ class SystemRegion:
 
 
 class CudaRegion:
-    """A region on a GPU. Raises ModuleNotFoundError or RuntimeError where CUDA's Python bindings are absent."""
+    """A region on a GPU. Raises RuntimeError where CUDA's Python bindings are absent or the GPU is full."""
 
     def __init__(self, size: int, device: torch.device) -> None:
         from tritonclient.utils import cuda_shared_memory  # needs cuda-python, which only this kind of region does
@@ -105,7 +105,10 @@ class CudaRegion:
         self._cuda, self._device = cuda_shared_memory, device
         self.name, self.size = f"{PREFIX}{os.getpid()}-{uuid.uuid4().hex[:12]}", size
         self._index = device.index or 0
-        self._handle = cuda_shared_memory.create_shared_memory_region(self.name, size, self._index)
+        try:
+            self._handle = cuda_shared_memory.create_shared_memory_region(self.name, size, self._index)
+        except cuda_shared_memory.CudaSharedMemoryException as error:
+            raise RuntimeError(f"no CUDA shared memory on {device}: {error}") from error
         view = cuda_shared_memory.as_shared_memory_tensor(self._handle, "UINT8", [size])
         self._bytes: torch.Tensor = torch.from_dlpack(view)
 
@@ -131,6 +134,7 @@ class CudaRegion:
     def close(self) -> None:
         del self._bytes
         self._cuda.destroy_shared_memory_region(self._handle)
+        del self._handle  # the last reference frees the memory
 
 
 class Pool:

@@ -22,6 +22,7 @@ from sidelight.predictors.triton_endpoint import TritonEndpoint, by_age
 from sidelight.predictors.triton_metadata import DEFAULT_ROWS, Served, served
 from sidelight.predictors.turnstile import Turnstile
 
+SERIAL_PAUSE = 0.0015  # seconds after an answer until the instance that gave it counts as idle in Triton
 FRESH = 1.0  # seconds for which the list of versions is believed: a burst of requests asks once
 
 
@@ -52,7 +53,7 @@ class TritonPredictor:
         self._latest: Served | None = None
         self._pools: dict[str, Pool] = {}
         self._lock = threading.Lock()  # never held while Triton is asked
-        self._one_by_one = Turnstile(1)
+        self._one_by_one = Turnstile(1, SERIAL_PAUSE)
         self._closed = False
         endpoint.join()
 

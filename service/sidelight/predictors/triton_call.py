@@ -55,7 +55,7 @@ class Payload:
             return
         try:
             self._lease[0].register(endpoint.client)
-        except InferenceServerException:
+        except (InferenceServerException, ValueError):  # refused, or the connection is closed
             endpoint.forgo_shared_memory()
             rows = self._rows
             self.release()

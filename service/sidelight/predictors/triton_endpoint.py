@@ -206,7 +206,7 @@ class TritonEndpoint:
             return "rows are not rendered on a GPU"
         try:
             region = CudaRegion(_PROBE_BYTES, self.device) if kind == "cuda" else SystemRegion(_PROBE_BYTES)
-        except (OSError, RuntimeError, ModuleNotFoundError) as error:
+        except (OSError, RuntimeError) as error:
             return str(error)
         try:
             region.register(self.client)

@@ -83,8 +83,10 @@ def _wire(config: Any, batch: int | None) -> Wire:
 
 
 def _stalls(config: Any) -> bool:
-    """Whether a second request is likely to stall. Where queues have policies (priorities are one) and a single
-    instance is busy, Triton (seen in 2.51) does not notice the instance's end, but looks again after half a second.
+    """Whether a request is likely to stall that comes while another is computed.
+
+    Where a queue has policies (priorities are one) and a single instance is busy, or was until just now, Triton (seen
+    in 2.51) may miss that the instance has become idle, and looks again after half a second only.
     """
     batcher = config.dynamic_batching
     policies = batcher.priority_levels or batcher.priority_queue_policy or batcher.HasField("default_queue_policy")

@@ -41,20 +41,24 @@ def overlay(values: torch.Tensor, where: Geometry, photo: Image.Image, max_bytes
 def _drawn(values: torch.Tensor, where: Geometry, photo: Image.Image, side: int) -> bytes:
     scale = side / max(where.source)
     height, width = (max(1, round(n * scale)) for n in where.source)
-    at_input = unfit(values, replace(where, source=(height, width))).numpy()
+    at_input = unfit(values.float(), replace(where, source=(height, width))).numpy()
     shown = np.isfinite(at_input)
     low, high = (at_input[shown].min(), at_input[shown].max()) if shown.any() else (0.0, 0.0)
     level = (np.where(shown, at_input, low) - low) / ((high - low) or 1.0)
     opacity = (OPACITY[0] + (OPACITY[1] - OPACITY[0]) * level)[:, :, None]
     small = photo if photo.size == (width, height) else photo.resize((width, height), Image.Resampling.BOX)
-    rgb = (1 - opacity) * np.asarray(small, np.float32) + opacity * _colours(level)
-    rgba = np.dstack([rgb.round(), np.where(shown, 255, 0)]).astype(np.uint8)
+    heat = COLOURS[(255 * level).round().astype(np.uint8)]  # [H,W,3]
+    rgb = (1 - opacity) * np.asarray(small, np.float32) + opacity * heat
+    rgba = np.dstack([rgb.round().astype(np.uint8), np.where(shown, np.uint8(255), np.uint8(0))])
     buffer = io.BytesIO()
-    Image.fromarray(rgba).save(buffer, "PNG")
+    Image.fromarray(rgba).save(buffer, "PNG", compress_level=1)  # a tenth larger, in a third of the time
     return buffer.getvalue()
 
 
-def _colours(level: NDArray[np.floating]) -> NDArray[np.floating]:
-    """[H, W, 3] in 0..255 of levels [H, W] in 0..1."""
+def _colours(level: NDArray[np.floating]) -> NDArray[np.float32]:
+    """[n, 3] in 0..255 of levels [n] in 0..1."""
     points = np.linspace(0.0, 1.0, len(INFERNO))
-    return np.stack([np.interp(level, points, INFERNO[:, c]) for c in range(3)], axis=-1)
+    return np.stack([np.interp(level, points, INFERNO[:, c]) for c in range(3)], axis=-1).astype(np.float32)
+
+
+COLOURS = _colours(np.linspace(0.0, 1.0, 256))

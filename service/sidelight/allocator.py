@@ -1,0 +1,21 @@
+"""glibc's allocator, told to keep what a forward pass will want again a moment later."""
+
+import ctypes
+import platform
+
+# From glibc's malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+KEPT, MAPPED = 512 << 20, 64 << 20  # bytes
+
+
+def keep_freed_memory() -> None:
+    """Call before the first thread. Does nothing where the C library is another.
+
+    By default every thread has an arena of its own, which goes back to the kernel whenever a pass over a network has
+    freed its activations, and comes back zeroed, page by page, in the next: a quarter of the time of a pass on a CPU.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    for parameter, value in ((M_ARENA_MAX, 1), (M_TRIM_THRESHOLD, KEPT), (M_MMAP_THRESHOLD, MAPPED)):
+        libc.mallopt(parameter, value)
