@@ -1,6 +1,6 @@
 """The real thing on loopback: Triton with the demo's model, the service as its own process, a photo."""
 
-import sys
+import importlib.util
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,23 +11,25 @@ from sidelight_client import Client
 from skimage import data
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "deploy"))
-from demo import MODEL, Service  # noqa: E402
-from server import TritonServer  # noqa: E402
+# By its file: with deploy/ on the path, its folder triton/ would pass for the package that torch looks for.
+_SPEC = importlib.util.spec_from_file_location("demo", ROOT / "deploy" / "demo.py")
+demo = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(demo)
+MODEL, Service, TritonServer = demo.MODEL, demo.Service, demo.TritonServer
 
 CARD = ROOT / "deploy" / "triton" / "cards" / f"{MODEL}.toml"
 REPOSITORY = ROOT / "build" / "models"
 
 
 @contextmanager
-def triton(folder: Path, *repositories: Path) -> Iterator[TritonServer]:
+def triton(folder: Path, *repositories: Path) -> Iterator[demo.TritonServer]:
     """A real Triton with the demo's model, or the given repositories."""
     with TritonServer(list(repositories) or [REPOSITORY], log=folder / "triton.log") as server:
         yield server
 
 
 @contextmanager
-def service(folder: Path, config: str) -> Iterator[Service]:
+def service(folder: Path, config: str) -> Iterator[demo.Service]:
     """The service as its own process with the configuration `config` (TOML), all its models ready."""
     path = folder / "sidelight.toml"
     path.write_text(config)

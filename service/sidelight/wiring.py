@@ -56,7 +56,7 @@ class Service:
         )
         self.roster = Roster()
         self._gate = Gate(config.server.max_requests)
-        self.telemetry.watch_queue(lambda: len(self._gate))
+        self.telemetry.watch_queue(lambda: self._gate.inside())
         limits = Limits(
             config.limits.max_image_pixels,
             config.limits.max_text_characters,
@@ -131,9 +131,9 @@ class Service:
         if self._server is not None:
             await self._server.set_ready(False)
         ends = asyncio.get_running_loop().time() + self._config.server.drain_seconds
-        log.info("draining", extra={"running": len(self._gate)})
+        log.info("draining", extra={"running": self._gate.inside()})
         # Polled: places are freed from other threads, and a shutdown is in no hurry.
-        while len(self._gate) and not self._hurried and asyncio.get_running_loop().time() < ends:  # noqa: ASYNC110
+        while self._gate.inside() and not self._hurried and asyncio.get_running_loop().time() < ends:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         for task in list(self._tasks):
             task.cancel()

@@ -10,6 +10,8 @@ from sidelight.core.errors import InvalidRequest
 from sidelight.core.predictor import PixelSpace
 from sidelight.core.stream import Stream
 
+MIN_SIGMA, MAX_SIGMA = 0.1, 100.0  # pixels; the cost of a blur grows with its width
+
 
 @dataclass(frozen=True)
 class ModelMean:
@@ -49,9 +51,10 @@ class Blur:
 
     def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
         short = min(x.shape[1:])
-        sigma = short * 10 / 224 if self.sigma is None else self.sigma
-        if not 0 < sigma <= short:
-            raise InvalidRequest("baseline.blur.sigma", f"a number of pixels in (0, {short}], not {sigma}")
+        sigma = max(short * 10 / 224, MIN_SIGMA) if self.sigma is None else self.sigma
+        most = max(min(short / 2, MAX_SIGMA), MIN_SIGMA)
+        if not MIN_SIGMA <= sigma <= most:
+            raise InvalidRequest("baseline.blur.sigma", f"a number of pixels in [{MIN_SIGMA}, {most}], not {sigma}")
         return gaussian(x, sigma)
 
 
@@ -77,6 +80,9 @@ class Picture:
     pixels: torch.Tensor
 
     def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
+        if self.pixels.shape != x.shape:
+            height, width = x.shape[1:]
+            raise InvalidRequest("baseline.image", f"an image of {width} x {height} pixels, as large as the input")
         return self.pixels
 
 

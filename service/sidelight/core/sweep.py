@@ -165,8 +165,7 @@ class Meter:
             self.left += share - folded.rows
         if folded.stop is Stop.COMPLETE and share < sweep.size:
             folded = replace(folded, stop=Stop.MAX_EVALUATIONS)
-        if folded.stop is not Stop.COMPLETE:
-            self.stop = folded.stop
+        self.stop = folded.stop
         return folded
 
 

@@ -6,7 +6,7 @@ from enum import Enum
 import torch
 import torch.nn.functional as F
 
-from sidelight.core.errors import InvalidRequest
+from sidelight.core.errors import InvalidRequest, Unsupported
 
 
 class OutputKind(Enum):
@@ -110,8 +110,18 @@ class Target:
         return natural if not self.contrast else f"{natural} difference"
 
     def score(self, y: torch.Tensor) -> torch.Tensor:
-        """Scores [k, T] in float64 of outputs y [k, ...]."""
-        y = outputs(y, self.kind)
+        """Scores [k, T] in float64 of outputs y [k, ...]. Raises Unsupported where one is not finite."""
+        s = self._score(outputs(y, self.kind))
+        if not s.isfinite().all():
+            raise Unsupported(
+                "NON_FINITE_SCORE",
+                "target.link",
+                f"the {self.link.value} of an output is not finite (a probability of exactly 0 or 1): "
+                "explain the probability or, where the model serves logits, the logit",
+            )
+        return s
+
+    def _score(self, y: torch.Tensor) -> torch.Tensor:
         if self.references is not None:
             return F.cosine_similarity(y.unsqueeze(1), self.references.to(y), dim=2).mean(1, keepdim=True)
         s = y if self.link is Link.AS_SERVED else LINKS[self.kind][self.link](y)

@@ -2,9 +2,12 @@
 
 import heapq
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable
+
+log = logging.getLogger(__name__)
 
 
 class Clock:
@@ -48,4 +51,8 @@ class Clock:
                 if self._closed:
                     return
                 _, _, act = heapq.heappop(self._heap)
-            act()
+            try:
+                act()
+            except Exception:
+                log.exception("a timed callback failed")
+            del act  # or the last run would live until the next deadline

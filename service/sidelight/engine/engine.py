@@ -1,7 +1,9 @@
 """Lanes, plan pool and deadlines behind one call: `run(plan, outbox)`."""
 
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 from sidelight.core.ask import Ask, Local
 from sidelight.core.errors import DeadlineExceeded, Unavailable, Unknown, Unsupported
@@ -11,7 +13,7 @@ from sidelight.engine.clock import Clock
 from sidelight.engine.lane import Lane
 from sidelight.engine.local import LocalLane
 from sidelight.engine.mailbox import Outbox
-from sidelight.engine.observer import Label, Observer, Silent
+from sidelight.engine.observer import Guarded, Label, Observer, Silent
 from sidelight.engine.run import Run, Task
 
 
@@ -19,7 +21,7 @@ class Engine:
     """Runs plans. Thread-safe. Close it to stop its threads and processes."""
 
     def __init__(self, observer: Observer | None = None, plan_threads: int = 4, local_processes: int = 1) -> None:
-        self._observer = observer or Silent()
+        self._observer = cast(Observer, Guarded(observer or Silent()))
         self._predictors: dict[str, Predictor] = {}
         self._lanes: dict[str, Lane] = {}
         self._local = LocalLane(local_processes)
@@ -27,6 +29,7 @@ class Engine:
         self._clock = Clock()
         self._runs: set[Run] = set()
         self._closed = False
+        self._lock = threading.Lock()
 
     @property
     def predictors(self) -> Mapping[str, Predictor]:
@@ -53,7 +56,7 @@ class Engine:
         margin: float = 0.0,
         preview_every: float | None = None,
     ) -> Run:
-        """Start a plan; its progress and end go to `outbox`.
+        """Start a plan; its progress and end go to `outbox`. Raises Unavailable once it is closing.
 
         At `deadline` (monotonic) the run is killed with DeadlineExceeded; with `partial` it is stopped `margin`
         seconds before, so that the plan can answer with what there is.
@@ -74,7 +77,10 @@ class Engine:
             preview_every=preview_every,
             on_end=over,
         )
-        self._runs.add(run)
+        with self._lock:
+            if self._closed:
+                raise Unavailable("the service is shutting down")
+            self._runs.add(run)
         if deadline is not None:
             if partial:
                 forget.append(self._clock.at(deadline - margin, lambda: run.stop(Stop.DEADLINE)))
@@ -88,9 +94,10 @@ class Engine:
 
     def close(self) -> None:
         """Kill what runs, then stop every thread and process."""
+        with self._lock:
+            self._closed = True
         for run in list(self._runs):
             run.kill(Unavailable("the service is shutting down"))
-        self._closed = True
         self._clock.close()
         for lane in self._lanes.values():
             lane.close()
@@ -115,8 +122,11 @@ class Engine:
             self._lanes[self._predictor_of(ask).lane].submit(task)
 
     def _spawn(self, function: Callable[..., object], *args: object) -> None:
-        if not self._closed:
-            self._pool.submit(function, *args)
+        with self._lock:
+            if not self._closed:
+                self._pool.submit(function, *args)
+                return
+        function(*args)  # closing: all runs are dead, and what is left to do for them is to close their plans
 
 
 def _late(run: Run) -> DeadlineExceeded:

@@ -45,19 +45,20 @@ class Gate:
         most the smaller of the two.
         """
         with self._lock:
-            return max((self._beside(lane, cost) for lane, cost in lanes.items()), default=0.0)
+            return self._expected(lanes)
 
-    def _beside(self, lane: str, cost: float) -> float:
-        return cost + sum(min(cost, a.left(lane)) for a in self._inside)
+    def _expected(self, lanes: dict[str, float]) -> float:
+        beside = (cost + sum(min(cost, a.left(lane)) for a in self._inside) for lane, cost in lanes.items())
+        return max(beside, default=0.0)
 
     def admit(self, lanes: dict[str, float], remaining: float, partial: bool) -> Admission:
         """Take a place. Raises Unavailable when draining, Exhausted when full, DeadlineExceeded when it cannot end."""
-        expected = self.expected(lanes)
         with self._lock:
+            expected = self._expected(lanes)
             if self._draining:
                 raise Unavailable("the service is shutting down", retry_after=5.0)
             if len(self._inside) >= self.places:
-                soonest = min(sum(a.left(lane) for lane in a.lanes) for a in self._inside)
+                soonest = min(max((a.left(lane) for lane in a.lanes), default=0.0) for a in self._inside)
                 raise Exhausted("queue", f"all {self.places} places are taken", retry_after=max(soonest, 0.1))
             if remaining <= 0:
                 raise DeadlineExceeded("the deadline had passed when the request arrived")
@@ -81,6 +82,6 @@ class Gate:
         with self._lock:
             self._draining = True
 
-    def __len__(self) -> int:
-        """Requests inside."""
+    def inside(self) -> int:
+        """How many were admitted and have not left."""
         return len(self._inside)

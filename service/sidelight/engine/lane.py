@@ -8,14 +8,14 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from sidelight.core.ask import Ask
-from sidelight.core.errors import Exhausted, NonFinite, Unavailable, VersionGone
+from sidelight.core.errors import Exhausted, ModelFailed, NonFinite, Unavailable, VersionGone
 from sidelight.core.fold import Out
 from sidelight.core.predictor import Call, Predictor
 from sidelight.core.sweep import Placement, Rows, Shared
@@ -25,13 +25,15 @@ from sidelight.engine.scheduler import Batch, Queue, Scheduler
 
 log = logging.getLogger(__name__)
 
-SHARED_ENTRIES = 64  # uploaded shared columns kept on the device
+SHARED_BYTES = 256 << 20  # of uploaded shared columns kept on the device
+AHEAD = 4  # batches, for each call under way, that a sweep may be ahead of its fold: answers may overtake each other
 
 
 @dataclass(eq=False)
 class Flight:
-    """A batch under way."""
+    """A batch under way; `prepared` is when its first row was begun, `began` when the call was."""
 
+    prepared: float
     batch: Batch
     tasks: tuple[Task, ...]
     memos: tuple[Any, ...]
@@ -59,7 +61,9 @@ class Lane:
         """Queue a sweep."""
         predictor = self._predictor_of(task.sweep.ask)
         key = (task.sweep.ask, task.sweep.like)
-        task.queue = Queue(task.run.ticket(self), key, task.sweep.size, predictor.tile_rows)
+        task.queue = Queue(
+            task.run.ticket, key, task.sweep.size, predictor.tile_rows, AHEAD * self.depth * predictor.batch_rows
+        )
         task.withdraw = self.withdraw
         with self._changed:
             if self._closed:
@@ -102,20 +106,20 @@ class Lane:
             with self._changed:
                 while True:
                     dead = [f for f in self._flights if not any(t.alive for t in f.tasks)]
-                    done = next((f for f in self._flights if f not in dead and f.call.done()), None)
+                    done = next((f for f in self._flights if f not in dead and _over(f.call)), None)
                     batch = None if done or dead or self._closed else self._pick()
                     if dead or done or batch or self._closed:
                         break
                     self._changed.wait()
-            for flight in dead if not self._closed else list(self._flights):
-                flight.call.cancel()
-                self._remove(flight)
             if self._closed:
+                self._drop(list(self._flights))
                 return
+            self._drop(dead)
             if done:
                 self._settle(done)
             elif batch:
                 self._start(batch)
+            del dead, done, batch  # an idle worker must not keep the last request's masks
 
     def _pick(self) -> Batch | None:
         if len(self._flights) >= self.depth:
@@ -126,7 +130,9 @@ class Lane:
         return self._room.get(ask, self._predictor_of(ask).batch_rows)
 
     def _start(self, batch: Batch) -> None:
-        predictor = self._predictor_of(batch.key[0])
+        ask = batch.key[0]
+        predictor = self._predictor_of(ask)
+        prepared = time.monotonic()
         tasks, columns, memos, tiles = [], [], [], []
         for tile in batch.tiles:
             began = time.monotonic()
@@ -137,25 +143,27 @@ class Lane:
                 self._observer.queue_wait(waited)
             try:
                 rows, memo = task.sweep.render(tile.rows, predictor.placement)
+                columns.append(self._placed(rows, predictor.placement))
             except Exception as error:  # noqa: BLE001 - one method's bug must not stop the lane
-                task.run.fail(error)
+                task.accept(tile.rows, None, _refusal(error))
                 continue
             tasks.append(task)
-            columns.append(self._placed(rows, predictor.placement))
             memos.append(memo)
             tiles.append(tile)
             task.run.timing.fold += time.monotonic() - began
+        with self._changed:
+            self._scheduler.refund((t for t in batch.tiles if t not in tiles), batch.charged)
         if not tasks:
             return
         batch = Batch(batch.key, tuple(tiles), batch.charged)
-        flight = Flight(batch, tuple(tasks), tuple(memos), _NotStarted(), time.monotonic())
+        began = time.monotonic()
         try:
-            flight.call = predictor.start(batch.key[0], columns, self.wake)
+            call = predictor.start(ask, columns, self.wake)
         except Exception as error:  # noqa: BLE001 - one predictor's bug must not stop the lane
-            self._failed(flight, error)
-        else:
-            self._flights.append(flight)
-            self._observer.in_flight(self.name, len(self._flights))
+            self._failed(batch, tasks, error)
+            return
+        self._flights.append(Flight(prepared, batch, tuple(tasks), tuple(memos), call, began))
+        self._observer.in_flight(self.name, len(self._flights))
 
     def _placed(self, rows: Rows, on: Placement) -> Mapping[str, Any]:
         """Shared columns come from the device's store; equal keys are uploaded once."""
@@ -164,7 +172,7 @@ class Lane:
     def _upload(self, column: Shared, on: Placement) -> Shared:
         if column.key not in self._shared:
             self._shared[column.key] = column.value.to(on.device)
-            if len(self._shared) > SHARED_ENTRIES:
+            while len(self._shared) > 1 and sum(v.nbytes for v in self._shared.values()) > SHARED_BYTES:
                 self._shared.popitem(last=False)
         self._shared.move_to_end(column.key)
         return Shared(column.key, self._shared[column.key])
@@ -173,67 +181,96 @@ class Lane:
         self._flights.remove(flight)
         self._observer.in_flight(self.name, len(self._flights))
 
+    def _drop(self, flights: list[Flight]) -> None:
+        """Cancel calls that nobody waits for."""
+        for flight in flights:
+            try:
+                flight.call.cancel()
+            except Exception:
+                log.exception("a call could not be cancelled")
+            self._remove(flight)
+            with self._changed:
+                self._scheduler.refund(flight.batch.tiles, flight.batch.charged)
+
     def _settle(self, flight: Flight) -> None:
         self._remove(flight)
         ask, now = flight.batch.key[0], time.monotonic()
-        # With several calls under way their times overlap: a batch costs what it held the lane back.
-        cost = now - max(flight.began, self._free_at)
-        self._free_at = now
         try:
             out = flight.call.result()
+            _check_rows(out, flight.batch.rows, ask)
             finite = _finite_rows(out)
         except Exception as error:  # noqa: BLE001 - one predictor's bug must not stop the lane
             self._observer.call(ask, now - flight.began, type(error).__name__)
-            self._failed(flight, error)
+            self._failed(flight.batch, flight.tasks, error)
             return
         self._observer.call(ask, now - flight.began, "OK")
-        self._observer.batch(self.name, ask, flight.batch.rows, self._rows(ask), cost)
-        with self._changed:
-            self._scheduler.settle(flight.batch, cost)
+        # With several calls under way their times overlap: a batch costs what it held the lane back.
+        infer = now - max(flight.began, self._free_at)
         at = 0
         for tile, task, memo in zip(flight.batch.tiles, flight.tasks, flight.memos, strict=True):
             here = slice(at, at + len(tile.rows))
             at = here.stop
-            task.run.timing.infer += cost * len(tile.rows) / flight.batch.rows
+            task.run.timing.infer += infer * len(tile.rows) / flight.batch.rows
             self._observer.rows(task.run.label, ask, len(tile.rows))
             if not task.alive:
                 continue
-            if not all(finite[here]):
-                task.run.fail(NonFinite(task.run.label.model))
-                continue
+            good = all(finite[here])
+            answer = {name: y[here] for name, y in out.items()} if good else NonFinite(task.run.label.model)
             try:
-                task.accept(tile.rows, memo, {name: y[here] for name, y in out.items()})
+                task.accept(tile.rows, memo, answer)
             except Exception as error:  # noqa: BLE001 - one method's bug must not stop the lane
                 task.run.fail(error)
+        over = time.monotonic()
+        cost = over - max(flight.prepared, self._free_at)  # masking and folding held the lane back as well
+        self._free_at = over
+        with self._changed:
+            self._scheduler.settle(flight.batch, cost)
+        self._observer.batch(self.name, ask, flight.batch.rows, self._rows(ask), cost)
 
-    def _failed(self, flight: Flight, error: Exception) -> None:
-        alone = len(flight.tasks) == 1
+    def _failed(self, batch: Batch, tasks: Sequence[Task], error: Exception) -> None:
+        ask = batch.key[0]
         if isinstance(error, Unavailable | VersionGone):  # the endpoint's fault: asking again tile by tile is no help
-            for task in flight.tasks:
+            for task in tasks:
                 task.run.fail(error)
-        elif not alone:
-            if isinstance(error, MemoryError):
-                ask = flight.batch.key[0]
-                self._room[ask] = max(flight.batch.rows // 2, 1)
+        elif len(tasks) > 1:
+            if _is_full(error):
+                self._room[ask] = max(batch.rows // 2, 1)
                 log.warning("device memory is short: batches of %s rows from now on", self._room[ask])
             with self._changed:
-                self._scheduler.retry(flight.batch)
-        elif isinstance(error, MemoryError):
-            flight.tasks[0].run.fail(Exhausted("device memory", "the device has no room for one tile", retry_after=5.0))
+                self._scheduler.retry(batch)
+        elif _is_full(error) and self._flights:  # there is room when the others have ended
+            self._settle(self._flights[0])
+            with self._changed:
+                self._scheduler.retry(batch)
         else:
-            flight.tasks[0].run.fail(error)
+            tasks[0].accept(batch.tiles[0].rows, None, _refusal(error))
 
 
-class _NotStarted:
-    """The call of a flight that has not left the ground."""
+def _over(call: Call) -> bool:
+    """Whether `result` tells what became of the call; a call that cannot even say so is over."""
+    try:
+        return call.done()
+    except Exception:
+        log.exception("a call does not say whether it is done")
+        return True
 
-    def done(self) -> bool:
-        return False
 
-    def result(self) -> Out:
-        raise RuntimeError("not started")
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError)
 
-    def cancel(self) -> None: ...
+
+def _refusal(error: Exception) -> Exception:
+    """What the request is told that is alone with this error."""
+    if _is_full(error):
+        return Exhausted("device memory", "the device has no room for one tile", retry_after=5.0)
+    return error
+
+
+def _check_rows(out: Out, rows: int, ask: Ask) -> None:
+    for name, y in out.items():
+        if len(y) != rows:
+            model = getattr(getattr(ask, "model", None), "name", ask.kind)
+            raise ModelFailed(model, f"{rows} rows were asked, and {len(y)} came back as {name}")
 
 
 def _finite_rows(out: Out) -> list[bool]:

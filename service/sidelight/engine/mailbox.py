@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -46,7 +47,7 @@ class Mailbox:
         self._call(self._settle, lambda: self._end.set_exception(error))
 
     def _call(self, function: Any, argument: Any) -> None:
-        if not self._loop.is_closed():  # the reader's loop may be gone at shutdown
+        with suppress(RuntimeError):  # the reader's loop is closed: nobody reads any more
             self._loop.call_soon_threadsafe(function, argument)
 
     def _note(self, progress: Progress) -> None:

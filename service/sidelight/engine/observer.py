@@ -1,9 +1,13 @@
 """What the engine tells whoever watches it. Calls come from the engine's threads and must be quick."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from sidelight.core.ask import Ask
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,21 @@ class Silent:
     def call(self, ask: Ask, seconds: float, code: str) -> None: ...
     def in_flight(self, lane: str, calls: int) -> None: ...
     def queue_wait(self, seconds: float) -> None: ...
+
+
+class Guarded:
+    """Another observer, whose mistakes are logged: telemetry must not stop a lane."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        method = getattr(self._observer, name)
+
+        def guarded(*args: Any) -> None:
+            try:
+                method(*args)
+            except Exception:
+                log.exception("the observer failed")
+
+        return guarded

@@ -4,7 +4,6 @@ Two endings. *Kill*: nobody wants the answer; unborn rows are never born and the
 spent; running sweeps end at their last folded tile, the plan gets their value, and a later ask raises Stopped in it.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -17,8 +16,6 @@ from sidelight.core.sweep import Folded, Plan, Stop, Stopped, Sweep
 from sidelight.engine.mailbox import Outbox, Progress
 from sidelight.engine.observer import Label
 from sidelight.engine.scheduler import Queue, Ticket
-
-log = logging.getLogger(__name__)
 
 ERROR_EVERY = 0.5  # seconds between statements of the error so far, which costs a pass over the map
 
@@ -42,7 +39,7 @@ class Task:
         self.withdraw: Callable[[Task], None] = lambda task: None
         self.folded = 0
         self.ended: Stop | None = None
-        self._early: dict[int, tuple[range, Any, Out]] = {}  # answered before their predecessors; bounded by the lane
+        self._early: dict[int, tuple[range, Any, Out | Exception]] = {}  # answered before their predecessors
         self._lock = threading.Lock()
 
     @property
@@ -50,20 +47,29 @@ class Task:
         """Whether anybody waits for its rows."""
         return self.ended is None and self.run.alive
 
-    def accept(self, rows: range, memo: Any, out: Out) -> None:
-        """Take the answers of one tile; fold what is next in row order."""
+    def accept(self, rows: range, memo: Any, out: Out | Exception) -> None:
+        """Take the answers of one tile, or why there are none; fold what is next in row order.
+
+        A failure counts only when its turn comes, so whether a fold had enough before it does not depend on load.
+        """
+        self.run.answered(len(rows), self.sweep)
         began = time.monotonic()
         with self._lock:
             self._early[rows.start] = (rows, memo, out)
             while self.alive and (item := self._early.pop(self.folded, None)):
-                self.sweep.fold.add(*item)
-                self.folded = item[0].stop
+                tile, kept, found = item
+                if isinstance(found, Exception):
+                    self.run.fail(found)
+                    return
+                self.sweep.fold.add(tile, kept, found)
+                self.folded = tile.stop
+                if self.queue is not None:
+                    self.queue.folded = self.folded
                 if self.sweep.fold.enough():
                     self._end(Stop.ENOUGH)
                 elif self.folded >= self.sweep.size:
                     self._end(Stop.COMPLETE)
         self.run.timing.fold += time.monotonic() - began
-        self.run.folded(self, len(rows))
 
     def preview(self) -> Any:
         """The map so far, if the fold has one."""
@@ -103,8 +109,7 @@ class Run:
         on_end: Callable[["Run"], None] = lambda run: None,
     ) -> None:
         self.plan, self.outbox, self.label = plan, outbox, label
-        self._alive = True
-        self._tickets: dict[object, Ticket] = {}  # by lane: each has a virtual time of its own
+        self.ticket = Ticket()
         self.timing = Timing()
         self.rows = 0
         self._submit, self._spawn, self._on_end = submit, spawn, on_end
@@ -121,12 +126,7 @@ class Run:
     @property
     def alive(self) -> bool:
         """Whether anybody waits for the result."""
-        return self._alive
-
-    def ticket(self, lane: object) -> Ticket:
-        """This run as the scheduler of `lane` sees it."""
-        with self._lock:
-            return self._tickets.setdefault(lane, Ticket(alive=self._alive))
+        return self.ticket.alive
 
     def start(self) -> None:
         """Take the first step."""
@@ -168,7 +168,10 @@ class Run:
         except Exception as error:  # noqa: BLE001 - the boundary between one request's code and everybody else's
             self._finish(self.outbox.fail, error)
         else:
-            self._ask(wanted if isinstance(wanted, tuple) else (wanted,), single=not isinstance(wanted, tuple))
+            try:
+                self._ask(wanted if isinstance(wanted, tuple) else (wanted,), single=not isinstance(wanted, tuple))
+            except Exception as error:  # noqa: BLE001 - as above: what is asked is the plan's own
+                self._finish(self.outbox.fail, error)
         finally:
             with self._lock:
                 self._steps -= 1
@@ -177,6 +180,8 @@ class Run:
                 self.plan.close()
 
     def _ask(self, sweeps: tuple[Sweep, ...], single: bool) -> None:
+        if not sweeps or not all(isinstance(sweep, Sweep) for sweep in sweeps):
+            raise TypeError("a plan yields a sweep or a tuple of sweeps that is not empty")
         with self._lock:
             if not self.alive:
                 return
@@ -189,11 +194,7 @@ class Run:
             self._go(lambda: self.plan.throw(Stopped(stop)))
             return
         for task in tasks:
-            try:
-                self._submit(task)
-            except SidelightError as error:
-                self.fail(error)
-                return
+            self._submit(task)
 
     # -- called by tasks and lanes -----------------------------------------------------------------------------------
 
@@ -213,8 +214,8 @@ class Run:
         self.timing.queue = max(time.monotonic() - self.began, 1e-9)
         return self.timing.queue
 
-    def folded(self, task: Task, rows: int) -> None:
-        """Rows of one tile were answered."""
+    def answered(self, rows: int, sweep: Sweep) -> None:
+        """Rows of one tile were answered: tell how far it is."""
         with self._lock:
             if not self.alive:
                 return
@@ -228,7 +229,7 @@ class Run:
             if telling:
                 self._error_at = now
         previews = tuple(p for t in tasks if (p := t.preview()) is not None)
-        error = task.sweep.fold.progress() if telling else None
+        error = sweep.fold.progress() if telling else None
         self.outbox.progress(Progress(self.rows, previews=previews, relative_error=error))
 
     def fail(self, error: Exception) -> None:
@@ -244,14 +245,14 @@ class Run:
         with self._lock:
             if not self.alive:
                 return
-            self._alive = False
-            for ticket in self._tickets.values():
-                ticket.alive = False
+            self.ticket.alive = False
             tasks, self._tasks = self._tasks, ()
             idle = not self._steps
-        for task in tasks:
-            task.withdraw(task)
-        if idle:
-            self._spawn(self.plan.close)
-        tell(letter)
-        self._on_end(self)
+        try:
+            for task in tasks:
+                task.withdraw(task)
+            tell(letter)
+        finally:
+            self._on_end(self)
+            if idle:
+                self._spawn(self.plan.close)

@@ -5,9 +5,9 @@ ticket picks the ask, and tiles with the same key fill the batch, again least-se
 comes back after a pause, starts at the virtual time, so it gets no credit for having been away.
 """
 
-import statistics
+import sys
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -42,12 +42,14 @@ class Queue:
     key: Key
     rows: int
     tile_rows: int
+    ahead: int = sys.maxsize  # rows that may be out beyond the last folded one: what bounds memory
     next: int = 0
+    folded: int = 0
     alone: deque[range] = field(default_factory=deque)  # tiles of a failed batch, asked again one by one
 
     @property
     def waiting(self) -> bool:
-        return bool(self.alone) or self.next < self.rows
+        return bool(self.alone) or self.next < min(self.rows, self.folded + self.ahead)
 
     def peek(self) -> range:
         """The next tile. Tiles are never cut: the fold's grouping must not depend on load."""
@@ -82,7 +84,7 @@ class Scheduler:
         self._waiting: dict[Ticket, Account] = {}  # tickets with sweeps here
         self._known: WeakKeyDictionary[Ticket, Account] = WeakKeyDictionary()  # and all that ever had one
         self._virtual = 0.0
-        self._measured: dict[Ask, deque[float]] = {}  # seconds a row of the last batches
+        self._measured: dict[Ask, deque[tuple[float, int]]] = {}  # seconds and rows of the last batches
 
     def submit(self, queue: Queue) -> None:
         """Add a sweep. Its ticket comes to the virtual time if it was away."""
@@ -136,14 +138,25 @@ class Scheduler:
         for tile in batch.tiles:
             ticket = tile.queue.ticket
             self._known[ticket].served += len(tile.rows) * (rate - batch.charged) / ticket.weight
-        self._measured.setdefault(batch.key[0], deque(maxlen=REMEMBERED)).append(rate)
+        self._measured.setdefault(batch.key[0], deque(maxlen=REMEMBERED)).append((seconds, batch.rows))
+
+    def refund(self, tiles: Iterable[Tile], charged: float) -> None:
+        """Take back what tiles were charged that were not answered."""
+        for tile in tiles:
+            self._known[tile.queue.ticket].served -= len(tile.rows) * charged / tile.queue.ticket.weight
 
     def rate(self, ask: Ask) -> float | None:
-        """Measured seconds a row: the median of the last batches, so that a cold start or a hiccup counts for little."""
-        return statistics.median(self._measured[ask]) if ask in self._measured else None
+        """Measured seconds a row over the last batches, without the slowest: a cold start or hiccup counts for little.
+
+        Pooled, since the times of calls that run side by side are told alternately: one long, one next to nothing.
+        """
+        batches = sorted(self._measured.get(ask, ()))
+        batches = batches[:-1] if len(batches) > 2 else batches
+        return sum(s for s, _ in batches) / sum(n for _, n in batches) if batches else None
 
     def retry(self, batch: Batch) -> None:
         """Ask the tiles of a failed batch again, each alone, so that only the guilty one fails."""
+        self.refund(batch.tiles, batch.charged)
         for tile in batch.tiles:
             tile.queue.alone.append(tile.rows)
 

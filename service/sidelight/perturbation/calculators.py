@@ -1,5 +1,7 @@
 """Attribution calculators: streaming folds from masks and outputs to maps, with standard errors."""
 
+import math
+
 import torch
 
 from sidelight.core.fold import Fold, Out
@@ -7,6 +9,7 @@ from sidelight.core.job import Saliency
 from sidelight.core.target import Target
 
 MIN_ROWS = 256  # before a tolerance is believed: a standard error of few rows is itself a guess
+GROWTH = 1.1  # and how many times as many rows until it is tested again: a test is a pass over the whole map
 
 
 class MaskMean(Fold[Saliency]):
@@ -18,13 +21,14 @@ class MaskMean(Fold[Saliency]):
     def __init__(self, target: Target, keep: float, tolerance: float | None) -> None:
         self.target, self.keep, self.tolerance = target, keep, tolerance
         self.n = 0
+        self.test_at = MIN_ROWS
         self.sum = self.squares = torch.zeros((), dtype=torch.float64)
         self.shape = torch.Size()
 
     def add(self, rows: range, memo: torch.Tensor, out: Out) -> None:
         y = self.target.score(out["y"])  # [k, T]
         m = memo.flatten(1)  # [k, U]
-        s = y.T.to(m)
+        s = y.T.to(m)  # float32 within a tile: its rounding is far below the sampling error
         self.shape = memo.shape[1:]
         if not self.n:
             self.sum, self.squares = self.sum.to(m.device), self.squares.to(m.device)
@@ -57,8 +61,9 @@ class MaskMean(Fold[Saliency]):
         return None if relative is None else max(relative)
 
     def enough(self) -> bool:
-        if self.tolerance is None or self.n < MIN_ROWS:
+        if self.tolerance is None or self.n < self.test_at:
             return False
+        self.test_at = math.ceil(self.n * GROWTH)
         reached = self.progress()
         return reached is not None and reached <= self.tolerance
 
