@@ -111,6 +111,9 @@ def test_a_blurred_point_is_a_gaussian_of_the_sigma_asked_for():
         (Constant((float("nan"),)), "baseline.constant.value"),
         (Blur(0.0), "baseline.blur.sigma"),
         (Blur(float("nan")), "baseline.blur.sigma"),
+        (Blur(1e-46), "baseline.blur.sigma"),
+        (Blur(5.0), "baseline.blur.sigma"),
+        (Picture(torch.zeros(3, 8, 9)), "baseline.image"),
         (Noise(sd=0.0), "baseline.noise"),
     ],
 )

@@ -2,7 +2,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sidelight.core.errors import InvalidRequest
+from sidelight.core.errors import InvalidRequest, Unsupported
 from sidelight.core.target import LINKS, Link, OutputKind, Target, resolve_link
 
 rows = st.lists(st.lists(st.floats(-30, 30), min_size=4, max_size=4), min_size=1, max_size=5)
@@ -50,6 +50,13 @@ def test_cosine_is_averaged_over_the_references():
     references = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     target = Target(OutputKind.AS_SERVED, Link.COSINE, references=references)
     torch.testing.assert_close(target.score(torch.tensor([[3.0, 4.0]])), torch.tensor([[0.7]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("link", "p"), [(Link.LOG_PROBABILITY, 0.0), (Link.LOG_COMPLEMENT, 1.0)])
+def test_a_score_that_is_not_finite_is_refused_and_never_folded(link, p):
+    with pytest.raises(Unsupported) as refused:
+        Target(OutputKind.PROBABILITIES, link, (0,)).score(torch.tensor([[p, 1 - p]]))
+    assert refused.value.reason == "NON_FINITE_SCORE"
 
 
 @pytest.mark.parametrize("kind", OutputKind)

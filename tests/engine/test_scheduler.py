@@ -141,6 +141,37 @@ def test_tiles_of_a_failed_batch_are_asked_again_each_alone():
     assert {b.tiles[0].queue for b in again} == {t.queue for t in failed.tiles}
 
 
+def test_a_failed_batch_costs_nobody_anything_until_it_is_answered():
+    s = Scheduler()
+    for _ in range(2):
+        s.submit(queue(Ticket(), 16))
+    s.settle(s.pick(room), 0.8)
+    for _ in range(2):
+        s.submit(queue(Ticket(), 8))
+    before = {t: account.served for t, account in s._known.items()}
+    s.retry(s.pick(room))
+    assert {t: account.served for t, account in s._known.items()} == before
+
+
+def test_the_rate_of_calls_that_run_side_by_side_is_their_pooled_cost():
+    """Two calls at once end together: the first is told all the time, the second next to none."""
+    s = Scheduler()
+    s.submit(queue(Ticket(), 10**6))
+    s.settle(s.pick(room), 30.0)  # a cold start
+    for i in range(14):
+        s.settle(s.pick(room), 0.0 if i % 2 else 0.64)
+    assert 0.008 < s.rate(A) < 0.0125
+
+
+def test_a_sweep_is_never_further_ahead_of_its_fold_than_allowed():
+    s = Scheduler()
+    q = Queue(Ticket(), (A, ()), 1000, 8, ahead=64)
+    s.submit(q)
+    assert sum(b.rows for b in drain(s)) == 64
+    q.folded = 32
+    assert sum(b.rows for b in drain(s)) == 32
+
+
 class Machine(RuleBasedStateMachine):
     """Requests come, go, fail and die in any order."""
 
