@@ -105,10 +105,10 @@ serve: $(SETUP) $(MODELS) $(TRITON) ## Triton and Sidelight with the demo's mode
 
 # ------------------------------------------------------------------------------------------------- checking
 test: $(SETUP) $(MODELS) $(TRITON) ## the tests
-	@$(BIN)/python -m pytest -m "not slow and not bench" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not slow" --ignore tests/bench $(PYTEST_ARGS)
 
 test-slow: $(SETUP) $(MODELS) $(TRITON) ## the tests that take long
-	@$(BIN)/python -m pytest -m "slow and not bench" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m slow --ignore tests/bench $(PYTEST_ARGS)
 
 bench: $(BENCH) $(MODELS) $(TRITON) ## the benchmarks, within ten minutes; results in build/bench
 	@$(BIN)/python -m pytest -m "bench and not slow" -s --timeout 0 tests/bench $(PYTEST_ARGS)
