@@ -38,7 +38,7 @@ from installation import TritonUnavailable  # noqa: E402
 from server import TritonFailed, TritonServer  # noqa: E402
 
 MODEL = "efficientnet_lite0"
-START_SECONDS = 60  # reading torch from a cold disk is slow
+START_SECONDS = 180  # reading torch from a cold disk is slow
 METRICS = (  # patterns of the five lines shown
     "sidelight_explanations_total.*rise",
     "sidelight_explanation_seconds_sum.*rise",
@@ -145,6 +145,19 @@ def explain(address: str, photo: Path, masks: int) -> Explanation:
         )
 
 
+def side_by_side(photo: Path, overlay: Path) -> Path:
+    """The photo beside itself with the overlay, paler where the model did not look, as a picture to show."""
+    left, map_over = Image.open(photo).convert("RGB"), Image.open(overlay).convert("RGBA")
+    right = Image.blend(left, Image.new("RGB", left.size, "white"), 0.6)
+    right.paste(map_over, mask=map_over)
+    both = Image.new("RGB", (2 * left.width + 12, left.height), "white")
+    both.paste(left, (0, 0))
+    both.paste(right, (left.width + 12, 0))
+    path = overlay.with_name("side_by_side.jpg")
+    both.save(path, quality=88)
+    return path
+
+
 def metric_lines(url: str) -> list[str]:
     """The first line of each of METRICS."""
     with urllib.request.urlopen(url, timeout=10) as response:
@@ -171,7 +184,8 @@ def run(args: argparse.Namespace, running: contextlib.ExitStack) -> None:
     console.print()
     show(answer, [])
     console.print("\nWritten:")
-    for path in answer.save(args.out):
+    overlay = args.out / "overlay.png"
+    for path in [*answer.save(args.out), side_by_side(photo, overlay)]:
         console.print(f"  {shown(path)}")
     console.print(f"\nFive lines of {service.metrics}:")
     for line in metric_lines(service.metrics):
