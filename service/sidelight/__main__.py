@@ -53,7 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.print_config:
         print(configuration.documented(), end="")
         return 0
-    allocator.keep_freed_memory()
     from sidelight import telemetry, wiring  # torch takes seconds to import: not for --help
 
     try:
@@ -62,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.check:
             print(f"{arguments.config or 'the configuration'} is good: {', '.join(makers)}")
             return 0
+        if any(model.embedded for model in config.models):
+            allocator.keep_freed_memory()
         telemetry.set_up_logging(config.logging.level, config.logging.format)
         asyncio.run(wiring.serve(config, makers))
     except (ConfigError, wiring.CannotListen) as error:

@@ -9,7 +9,9 @@ KEPT, MAPPED = 512 << 20, 64 << 20  # bytes
 
 
 def keep_freed_memory() -> None:
-    """Call before the first thread. Does nothing where the C library is another.
+    """For a process that runs networks on the CPU, before its threads start; elsewhere it would only hold on to memory.
+
+    Does nothing where the C library is another.
 
     By default every thread has an arena of its own, which goes back to the kernel whenever a pass over a network has
     freed its activations, and comes back zeroed, page by page, in the next: a quarter of the time of a pass on a CPU.
