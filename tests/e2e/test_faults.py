@@ -148,7 +148,11 @@ def test_ten_callers_of_whom_half_hang_up_leave_the_others_their_answers(real):
 
 
 @pytest.mark.slow
-def test_five_hundred_requests_leave_memory_threads_channels_and_regions_where_they_were(tmp_path):
+def test_five_hundred_requests_leave_memory_threads_channels_and_regions_where_they_were(tmp_path, monkeypatch):
+    # By default glibc keeps what was freed, over 100 MB more or less from one moment to the next: that is no leak.
+    for variable in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"):
+        monkeypatch.setenv(variable, "65536")
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
     with live.triton(tmp_path) as triton, live.service(tmp_path, live.on_triton(triton.grpc)) as service:
         supervisor = psutil.Process(service._process.pid)
         process = next(p for p in supervisor.children(recursive=True) if "sidelight" in " ".join(p.cmdline()))
@@ -176,9 +180,15 @@ def test_five_hundred_requests_leave_memory_threads_channels_and_regions_where_t
             time.sleep(1)
             return held()
 
+        def floor(offset):
+            """The least memory of some readings: between collections it goes up and down by maps that nobody holds."""
+            readings = [some(25, offset + 25 * i) for i in range(5)]
+            return min(r[0] for r in readings), *readings[-1][1:]
+
         some(100, 0)
-        before = some(50, 100)
-        after = some(500, 150)
+        before = floor(100)
+        some(400, 225)
+        after = floor(625)
         assert after[0] - before[0] < 30e6, f"memory grew by {(after[0] - before[0]) / 1e6:.0f} MB"
         assert after[1] <= before[1] + 1 and after[2] <= before[2] + 2
         assert after[3] <= before[3] + 1 and after[4] == before[4]
