@@ -1,6 +1,8 @@
 """The real thing on loopback: Triton with the demo's model, the service as its own process, a photo."""
 
+import functools
 import importlib.util
+import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,3 +59,11 @@ def embedded(more: str = "", name: str = MODEL) -> str:
 def photo() -> Image.Image:
     """Chelsea the cat, 451 x 300 pixels."""
     return Image.fromarray(data.chelsea())
+
+
+@functools.cache
+def photo_file(size: tuple[int, int] | None = None) -> bytes:
+    """The same as the PNG file that a caller would hold, at `size` (width, height) where given."""
+    file = io.BytesIO()
+    (photo().resize(size) if size else photo()).save(file, "PNG")
+    return file.getvalue()

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import gc
 import json
 import logging
 import signal
@@ -275,10 +274,6 @@ async def serve(config: Config, makers: Makers) -> None:
         loop.add_signal_handler(number, end)
     try:
         addresses = await service.start()
-        # A full collection waits until a quarter of what lives is new. With all of torch among the living that is far
-        # off, and the maps that are part of a cycle pile up; what is here now stays for good and need not be counted.
-        gc.collect()
-        gc.freeze()
         print(json.dumps({"event": "ready", **addresses}), flush=True)
         await ended.wait()
     finally:

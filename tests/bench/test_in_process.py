@@ -11,7 +11,7 @@ import pytest
 import torch
 from build_models import network
 from dianna.methods.rise_image import RISEImage
-from live import MODEL, embedded, photo, service
+from live import MODEL, embedded, photo, photo_file, service
 from sidelight_client import Client, Rise
 from smqtk_classifier.interfaces.classify_image import ClassifyImage
 from xaitk_saliency.impls.gen_image_classifier_blackbox_sal.rise import RISEStack
@@ -41,7 +41,7 @@ class Forward:
 
 
 def asking(client, masks=ROWS, seed=1):
-    answer = client.explain(photo(), model=MODEL, method=Rise(masks=masks), seed=seed, deadline=600, target=282)
+    answer = client.explain(photo_file(), model=MODEL, method=Rise(masks=masks), seed=seed, deadline=600, target=282)
     assert answer.best.rows_done == masks
 
 
@@ -69,13 +69,13 @@ def test_eight_requests_at_once_against_one_of_eight_times_the_masks(tmp_path):
         def eight():
             list(pool.map(lambda seed: asking(client, 64, seed), range(8)))
 
-        seconds, peer, ratio = in_turn(eight, lambda: asking(client, 512), 3)
+        seconds, peer, ratio = in_turn(eight, lambda: asking(client, 512), ROUNDS)
     report(
         "eight_at_once",
         ratio,
         1.10,
         "eight requests of 64 masks at once over one of 512",
-        "median of 3 ratios, run in turn; EfficientNet-Lite0, float32",
+        f"median of {ROUNDS} ratios, run in turn; EfficientNet-Lite0, float32",
         seconds=seconds,
         one_request_seconds=peer,
     )

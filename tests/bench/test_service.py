@@ -1,6 +1,5 @@
 """What the service itself costs, with a model that costs nothing: memory, fairness, start, overhead."""
 
-import io
 import math
 import sys
 import time
@@ -11,7 +10,7 @@ import pytest
 import sidelight.methods
 import torch
 from doubles import Letter, SlowPredictor
-from live import photo, service
+from live import photo_file, service
 from sidelight.core import registry
 from sidelight.core.ask import Model
 from sidelight.core.explanation import explain
@@ -51,7 +50,7 @@ def test_memory_does_not_grow_with_the_number_of_masks(tmp_path):
     with service(tmp_path, free(tmp_path, 64)) as running, Client(running.grpc) as client:
 
         def ask(masks):
-            answer = client.explain(photo(), model="free", method=Rise(masks=masks), seed=1, deadline=600)
+            answer = client.explain(photo_file(), model="free", method=Rise(masks=masks), seed=1, deadline=600)
             assert answer.best.rows_done == masks
             return peak(worker(running))
 
@@ -117,12 +116,11 @@ def test_cold_start(tmp_path):
 
 def test_overhead_of_a_request(tmp_path):
     with service(tmp_path, free(tmp_path, 224)) as running, Client(running.grpc) as client:
-        file = io.BytesIO()
-        photo().resize((224, 224)).save(file, "PNG")
+        file = photo_file((224, 224))
         seconds = []
         for i in range(250):
             began = time.perf_counter()
-            client.explain(file.getvalue(), model="free", method=Rise(masks=2), seed=1, deadline=30, outputs=["map"])
+            client.explain(file, model="free", method=Rise(masks=2), seed=1, deadline=30, outputs=["map"])
             if i >= 50:
                 seconds.append(1e3 * (time.perf_counter() - began))
     report(

@@ -6,7 +6,7 @@ from collections import deque
 import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
-from live import MODEL, on_triton, photo, service, triton
+from live import MODEL, on_triton, photo_file, service, triton
 from sidelight_client import Client, Rise
 from tritonclient.utils import shared_memory as shm
 
@@ -63,7 +63,7 @@ def test_rise_through_triton_against_ready_made_batches(address, tmp_path):
     with service(tmp_path, on_triton(address)) as running, Client(running.grpc) as client:
 
         def ours():
-            answer = client.explain(photo(), model=MODEL, method=Rise(masks=ROWS), seed=1, deadline=300)
+            answer = client.explain(photo_file(), model=MODEL, method=Rise(masks=ROWS), seed=1, deadline=300)
             assert answer.best.rows_done == ROWS
 
         _, _, over_wire = in_turn(ours, wire, 2)

@@ -180,16 +180,9 @@ def test_five_hundred_requests_leave_memory_threads_channels_and_regions_where_t
             time.sleep(1)
             return held()
 
-        def floor(offset):
-            """The least memory of some readings: between collections it goes up and down by maps that nobody holds."""
-            readings = [some(25, offset + 25 * i) for i in range(5)]
-            return min(r[0] for r in readings), *readings[-1][1:]
-
-        some(100, 0)
-        before = floor(100)
-        some(400, 225)
-        after = floor(625)
-        # A request that kept its maps would cost 200 MB here; a slower growth has been seen and is not yet explained.
-        assert after[0] - before[0] < 100e6, f"memory grew by {(after[0] - before[0]) / 1e6:.0f} MB"
-        assert after[1] <= before[1] + 4 and after[2] <= before[2] + 2
+        some(150, 0)
+        before = some(50, 150)
+        after = some(500, 200)
+        assert after[0] - before[0] < 20e6, f"memory grew by {(after[0] - before[0]) / 1e6:.0f} MB"
+        assert after[1] <= before[1] + 1 and after[2] <= before[2] + 2
         assert after[3] <= before[3] + 1 and after[4] == before[4]

@@ -1,6 +1,7 @@
 """What goes wrong, through the real server: each ends in its code, harms no neighbour and leaves nothing behind."""
 
 import asyncio
+import gc
 import threading
 import time
 from dataclasses import replace
@@ -8,10 +9,12 @@ from dataclasses import replace
 import grpc
 import pytest
 from doubles import DownPredictor, LinearPredictor, PoisonPredictor, RemotePredictor, SlowPredictor
+from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2 as google
 from grpc_health.v1 import health_pb2
 from in_process import all_ready, details, encoded, pixels, request, running
 from sidelight.core.errors import Unavailable
+from sidelight.core.inputs import ImageInput
 from sidelight.rpc.server import CannotListen
 from sidelight_proto.v1 import types_pb2
 from sidelight_proto.v1.explanation_pb2 import (
@@ -363,3 +366,43 @@ async def test_a_hundred_requests_leave_no_thread_and_no_place_taken():
             await up.stub.Explain(request(seed=i))
         assert threading.active_count() <= threads + 8  # pools that were not full yet
         assert up.metric("sidelight_queue_depth") == 0
+
+
+@pytest.mark.parametrize("end", ["answered", "late", "refused", "failed", "cancelled", "stream cancelled"])
+async def test_a_request_that_has_ended_is_freed_at_once_whatever_its_end(end):
+    """Without a garbage collection: that comes late, and each request holds megabytes until then."""
+    image = encoded(pixels(200, 300))
+    asked = {
+        "answered": request(input=types_pb2.Input(image=image)),
+        "refused": request(input=types_pb2.Input(image=image), rise=Rise(masks=2**32 - 1)),
+        "failed": request(models=[types_pb2.ModelRef(name="poison")], input=first_pixel(100)),
+    }.get(end, request(input=types_pb2.Input(image=image), rise=LONG))
+
+    async def ask(up) -> None:
+        if end == "answered":
+            await up.stub.Explain(asked)
+        elif end == "late":
+            await refused(up.stub.Explain(asked, timeout=0.2), grpc.StatusCode.DEADLINE_EXCEEDED)
+        elif "cancelled" in end:
+            streamed = ExplainStreamRequest(explanation=asked, preview_interval=duration_pb2.Duration(nanos=10**8))
+            call = up.stub.ExplainStream(streamed) if "stream" in end else up.stub.Explain(asked)
+            await until(lambda: held() > 0)
+            call.cancel()
+        else:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await up.stub.Explain(asked)
+
+    def held() -> int:
+        return sum(type(o) is ImageInput for o in gc.get_objects())
+
+    poison = PoisonPredictor(name="poison")
+    poison.poison = 100 / 255
+    async with running(SlowPredictor(0.001), poison) as up:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                await ask(up)
+            await until(lambda: held() == 0)
+        finally:
+            gc.enable()

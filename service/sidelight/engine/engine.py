@@ -65,8 +65,8 @@ class Engine:
 
         def over(run: Run) -> None:
             self._runs.discard(run)
-            for f in forget:
-                f()
+            while forget:  # emptied: what is in it refers to the run, which would wait for the garbage collector
+                forget.pop()()
 
         run = Run(
             plan,

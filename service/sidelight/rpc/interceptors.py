@@ -69,11 +69,11 @@ class Boundary(grpc.aio.ServerInterceptor):
             raise
         except SidelightError as error:
             code, cause = code_of(error), {"error": str(error)}
-            await self._refuse(context, error)
+            _refuse(context, error)
         except Exception as error:  # the boundary: whatever is left is a bug, told by its id and logged in full
             code = grpc.StatusCode.INTERNAL
             log.exception("%s failed", path)
-            await self._refuse(context, error)
+            _refuse(context, error)
         finally:
             seconds = time.monotonic() - began
             self._observer.handled(kind, service, method, code.name, seconds)
@@ -88,7 +88,18 @@ class Boundary(grpc.aio.ServerInterceptor):
         if not any(hmac.compare_digest(token.encode(), known) for known in self._tokens):
             raise PermissionDenied("this token is not known here")
 
-    async def _refuse(self, context: grpc.aio.ServicerContext, error: Exception) -> None:
-        status = status_of(error, request_id.get())
-        trailing = ((STATUS_KEY, status.SerializeToString()), (ID_KEY, request_id.get()))
-        await context.abort(code_of(error), status.message, trailing)
+
+def _refuse(context: grpc.aio.ServicerContext, error: Exception) -> None:
+    """Answer with the error's status. Not by `abort`: what that raises holds the request until a garbage collection."""
+    status = status_of(error, request_id.get())
+    context.set_code(code_of(error))
+    context.set_details(status.message)
+    context.set_trailing_metadata(((STATUS_KEY, status.SerializeToString()), (ID_KEY, request_id.get())))
+    _forget_frames(error)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """An error and the frames that it came through refer to each other; in those frames lie images and maps."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

@@ -2,6 +2,7 @@
 
 import io
 import math
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -51,7 +52,8 @@ def _drawn(values: torch.Tensor, where: Geometry, photo: Image.Image, side: int)
     rgb = (1 - opacity) * np.asarray(small, np.float32) + opacity * heat
     rgba = np.dstack([rgb.round().astype(np.uint8), np.where(shown, np.uint8(255), np.uint8(0))])
     buffer = io.BytesIO()
-    Image.fromarray(rgba).save(buffer, "PNG", compress_level=1)  # a tenth larger, in a third of the time
+    # Blended photos hardly repeat themselves: as small as at zlib's default level, in a quarter of its time.
+    Image.fromarray(rgba).save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_HUFFMAN_ONLY)
     return buffer.getvalue()
 
 
