@@ -3,7 +3,7 @@
 import os
 
 import torch
-from sidelight.engine.local import local
+from sidelight.core.local import local
 
 
 @local("own_process")

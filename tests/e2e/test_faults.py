@@ -163,8 +163,8 @@ def test_five_hundred_requests_leave_memory_threads_channels_and_regions_where_t
                 memory = process.memory_full_info().uss
                 return memory, process.num_threads(), process.num_fds(), len(process.net_connections()), len(regions)
 
-        def some(count, offset):
-            with Client(service.grpc) as client, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        def some(count, offset, at_once=4):
+            with Client(service.grpc) as client, concurrent.futures.ThreadPoolExecutor(at_once) as pool:
 
                 def one(i):
                     try:
@@ -180,9 +180,9 @@ def test_five_hundred_requests_leave_memory_threads_channels_and_regions_where_t
             time.sleep(1)
             return held()
 
-        some(150, 0)
+        some(150, 0, at_once=10)  # fills the pools of threads
         before = some(50, 150)
         after = some(500, 200)
         assert after[0] - before[0] < 20e6, f"memory grew by {(after[0] - before[0]) / 1e6:.0f} MB"
-        assert after[1] <= before[1] + 1 and after[2] <= before[2] + 2
+        assert after[1] <= before[1] and after[2] <= before[2] + 2
         assert after[3] <= before[3] + 1 and after[4] == before[4]

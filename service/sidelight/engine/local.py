@@ -1,36 +1,23 @@
 """Heavy pure host work (segmentation, permutations) in a process pool: off the event loop, the plan pool and the lanes.
 
-A `Sweep` with a `Local` ask renders its arguments as columns; the function registered under the ask's name gets them
-and returns named tensors whose first axis is the row.
+A `Sweep` with a `Local` ask renders its arguments as columns; the function registered under the ask's name
+(core/local.py) gets them and returns named arrays whose first axis is the row.
 """
 
 import multiprocessing
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
 
 from sidelight.core.errors import Unavailable, Unknown
+from sidelight.core.local import works
 from sidelight.core.sweep import Placement
 from sidelight.engine.run import Task
 
-Work = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-_WORK: dict[str, Work] = {}
-
 TILE_ROWS = 16
-
-
-def local(name: str) -> Callable[[Work], Work]:
-    """Register a module-level function as `Local(name)`. It must be pure and importable by its name."""
-
-    def register(work: Work) -> Work:
-        _WORK[name] = work
-        return work
-
-    return register
 
 
 class LocalLane:
@@ -49,8 +36,8 @@ class LocalLane:
     def submit(self, task: Task) -> None:
         """Queue a sweep. Raises Unknown for a function that is not registered."""
         name = getattr(task.sweep.ask, "name", "")
-        if name not in _WORK:
-            raise Unknown("local function", name, _WORK)
+        if name not in works():
+            raise Unknown("local function", name, works())
         task.run.picked()
         with self._lock:
             self._waiting.append((task, range(min(TILE_ROWS, task.sweep.size))))
@@ -74,7 +61,7 @@ class LocalLane:
                 pool = self._pool
             try:
                 columns, memo = task.sweep.render(rows, Placement())
-                future = pool.submit(_WORK[getattr(task.sweep.ask, "name", "")], columns)
+                future = pool.submit(works()[getattr(task.sweep.ask, "name", "")], columns)
             except Exception as error:  # noqa: BLE001 - one method's bug must not stop the others
                 self._over(task, error, pool)
             else:
