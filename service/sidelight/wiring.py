@@ -14,6 +14,7 @@ from wsgiref.simple_server import WSGIServer
 import torch
 
 import sidelight.methods
+import sidelight.metrics
 from sidelight.config import Config, ConfigError, Embedded
 from sidelight.config import Model as ModelConfig
 from sidelight.core import registry
@@ -49,6 +50,7 @@ class Service:
     def __init__(self, config: Config, makers: Makers) -> None:
         """`makers` make the predictors: in the background, again and again where the endpoint is away."""
         registry.load(sidelight.methods)
+        registry.load(sidelight.metrics)
         self._config = config
         self.telemetry = Telemetry()
         self.engine = Engine(

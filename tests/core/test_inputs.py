@@ -1,10 +1,22 @@
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sidelight.core.baseline import Blur, Constant, ImageMean, ModelMean, Noise, Picture
+from sidelight.core.baseline import (
+    Blur,
+    Constant,
+    Histogram,
+    ImageMean,
+    ImageMedian,
+    ModelMean,
+    Noise,
+    Picture,
+    RandomColour,
+)
 from sidelight.core.errors import InvalidRequest
-from sidelight.core.inputs import ImageInput, TextInput, TokenInput, words
+from sidelight.core.inputs import ImageInput, TextInput, TokenInput, sentences, words
 from sidelight.core.predictor import PixelSpace
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Placement
@@ -60,6 +72,40 @@ def test_words_keep_their_offsets_in_any_script():
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("It was good! Was it? Yes, it was.", ["It was good!", "Was it?", "Yes, it was."]),
+        ("  Pi is 3.5, v1.2.\tSee www.example.org. ", ["Pi is 3.5, v1.2.", "See www.example.org."]),
+        ("Fruit, e.g. apples, is good", ["Fruit, e.g. apples, is good"]),
+        ("Well… perhaps. No?! Yes!!!", ["Well… perhaps.", "No?!", "Yes!!!"]),
+        ('"Stop!" he said. (Really.) "Why?" She left.', ['"Stop!" he said.', "(Really.)", '"Why?"', "She left."]),
+        ("A title\nThe first line.\r\n\r\n  the second", ["A title", "The first line.", "the second"]),
+        ("東京は晴れ。「本当？」はい。", ["東京は晴れ。", "「本当？」", "はい。"]),
+        ("यह अच्छा है। हाँ। هل هذا جيد؟ نعم.", ["यह अच्छा है।", "हाँ।", "هل هذا جيد؟", "نعم."]),
+        ("No end", ["No end"]),
+        ("...", ["..."]),
+        (" \n\t", []),
+        ("", []),
+    ],
+)
+def test_sentences_end_at_terminal_marks_and_line_breaks(text, expected):
+    assert [text[u.begin : u.end] for u in sentences(text)] == expected
+
+
+@given(st.text(alphabet="aB3 .!?。\n\r\"')\u2028\u00a0é…", max_size=60))
+def test_sentences_hold_every_character_but_the_space_around_them_in_order(text):
+    units = sentences(text)
+    assert "".join("".join(text[u.begin : u.end].split()) for u in units) == "".join(text.split())
+    assert all(a.end <= b.begin for a, b in itertools.pairwise(units))
+    assert all(text[u.begin : u.end] == text[u.begin : u.end].strip() != "" for u in units)
+
+
+@pytest.mark.parametrize("piece", [".", ".' ", "a.b", ". \n", '.""""', "。", "   ."])
+def test_sentences_take_time_in_proportion_to_the_text(piece):
+    assert len(sentences(piece * (200_000 // len(piece)))) >= 1  # minutes, were a run of marks tried from every start
+
+
+@pytest.mark.parametrize(
     ("replacement", "keep", "expected"),
     [
         ("", [1, 1, 1], "a good  film"),
@@ -92,6 +138,38 @@ def test_baselines_are_what_they_say():
     assert abs(noise.mean() - 100) < 2 and abs(noise.std() - 20) < 2
     flat = torch.full((3, 32, 40), 77.0)
     torch.testing.assert_close(Blur(5.0).image(flat, space, stream), flat)
+
+
+def test_the_median_colour_is_that_of_each_channel():
+    x = torch.tensor([[[9.0, 1.0, 2.0], [250.0, 3.0, 0.0]], [[5.0, 5.0, 5.0], [7.0, 7.0, 0.0]]])
+    median = ImageMedian().image(x, PixelSpace(), Stream(0))
+    assert median.shape == x.shape and median[0].unique().tolist() == [2.0] and median[1].unique().tolist() == [5.0]
+    odd = torch.rand(3, 31, 33) * 255
+    assert torch.equal(ImageMedian().image(odd, PixelSpace(), Stream(0))[:, 7, 7], odd.flatten(1).quantile(0.5, 1))
+
+
+def test_histogram_draws_whole_colours_of_the_image_as_often_as_they_occur():
+    x = torch.zeros(3, 60, 80)
+    x[:, :15] = torch.tensor([200.0, 100.0, 50.0]).view(3, 1, 1)  # a quarter of the image
+    drawn = Histogram().image(x, PixelSpace(), Stream(4))
+    colours, counts = drawn.flatten(1).unique(dim=1, return_counts=True)
+    assert colours.T.tolist() == [[0, 0, 0], [200, 100, 50]]
+    assert abs(counts[1] / 4800 - 0.25) < 4 * (0.25 * 0.75 / 4800) ** 0.5
+    assert drawn.equal(Histogram().image(x, PixelSpace(), Stream(4)))
+    assert not drawn.equal(Histogram().image(x, PixelSpace(), Stream(5)))
+    assert not drawn.equal(x)  # drawn by pixel, not left where they were
+
+
+def test_a_random_colour_is_one_and_the_same_whatever_the_order_of_the_channels():
+    x = torch.rand(3, 8, 9)
+    rgb, bgr = (RandomColour().image(x, SPACES[s], Stream(4)) for s in ("rgb", "bgr"))
+    assert rgb.shape == x.shape and len(rgb.flatten(1).unique(dim=1).T) == 1
+    assert rgb.flip(0).equal(bgr)
+    assert len(RandomColour().image(x[:1], PixelSpace("L"), Stream(4)).unique()) == 1
+    many = torch.stack([RandomColour().image(x, SPACES["rgb"], Stream(seed))[:, 0, 0] for seed in range(600)])
+    assert many.min() >= 0 and many.max() <= 255
+    assert (many.mean(0) - 127.5).abs().max() < 4 * 255 / (12 * 600) ** 0.5  # uniform, channel by channel
+    assert torch.corrcoef(many.T).triu(1).abs().max() < 0.17
 
 
 def test_a_blurred_point_is_a_gaussian_of_the_sigma_asked_for():

@@ -30,6 +30,7 @@ OUTSIDE = {
     "core": {"grpc", "tritonclient", "sidelight_proto", "threading", "time", "asyncio", "concurrent", "PIL"},
     "perturbation": {"grpc", "tritonclient", "sidelight_proto", "threading", "time", "asyncio", "concurrent"},
     "methods": {"grpc", "tritonclient", "sidelight_proto", "threading", "time", "asyncio", "concurrent"},
+    "metrics": {"grpc", "tritonclient", "sidelight_proto", "threading", "time", "asyncio", "concurrent"},
     "engine": {"grpc", "tritonclient", "sidelight_proto"},
     "predictors": {"grpc", "sidelight_proto"},
     "rpc": {"tritonclient", "prometheus_client"},

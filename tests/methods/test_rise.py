@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from inline import inline
+from sidelight.core import registry
 from sidelight.core.ask import Model
 from sidelight.core.inputs import ImageInput, TextInput, words
 from sidelight.core.job import Job
@@ -12,13 +13,15 @@ from sidelight.core.predictor import PixelSpace
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Placement
 from sidelight.core.target import Link, OutputKind, Target
-from sidelight.methods.rise import RiseParams, rise
+from sidelight.methods.rise import RiseParams
 from sidelight.perturbation.fields import ShiftedGrid
 from sidelight.perturbation.samplers import Bernoulli
 
+rise = registry.find("rise").plan
+
 
 def job(x, classes=(0,), seed=1, tolerance=None, link=Link.LOGIT):
-    return Job(Model("m", "1"), x, Target(OutputKind.LOGITS, link, classes), Stream(seed), tolerance)
+    return Job(Model("m", "1"), x, Target(OutputKind.LOGITS, link, classes), Stream(seed), tolerance, torch.zeros(2, 3))
 
 
 def image(size=(9, 12), seed=0):
@@ -50,10 +53,10 @@ def upsample(grid, size):
 def paper(x, params, seed, n):
     """RISE mask by mask in float64: upsample the whole grid, crop, multiply, add (eq. 6)."""
     stream = Stream(seed)
-    cells = stream.child("rise.cells").uniform(range(n), params.cells**2) < params.keep
+    cells = stream.child("cells").uniform(range(n), params.cells**2) < params.keep
     height, width = x.shape
     cell = (math.ceil(height / params.cells), math.ceil(width / params.cells))
-    offsets = (stream.child("rise.shift").uniform(range(n), 2) * cell).astype(int)
+    offsets = (stream.child("shift").uniform(range(n), 2) * cell).astype(int)
     total = np.zeros((3, height, width))
     for grid, (down, right) in zip(cells, offsets, strict=True):
         size = tuple((params.cells + 1) * c for c in cell)

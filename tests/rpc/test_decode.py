@@ -258,7 +258,7 @@ def test_defaults_are_the_methods_the_models_and_drawn(roster):
     asked.models[0].ClearField("version")
     first, second = (decode(asked, roster, LIMITS, name) for name in ("r-1", "r-2"))
     assert (first.id, second.id) == ("r-1", "r-2")
-    assert (first.params.masks, first.params.cells, first.params.keep) == (4000, 7, 0.5)
+    assert ((p := first.parts[0].params).masks, p.cells, p.keep) == (4000, 7, 0.5)
     assert first.seed != second.seed
     assert (first.parts[0].spec.version, first.parts[0].target.link) == ("1", Link.LOGIT)
     assert (first.outputs.map, first.outputs.standard_error, first.outputs.overlay) == (True, True, False)

@@ -150,7 +150,7 @@ async def test_what_the_reader_should_doubt_is_said():
 
 async def test_a_map_that_is_all_noise_is_called_so():
     async with running(LinearPredictor()) as up:
-        (result,) = (await up.stub.Explain(request(rise=Rise(masks=2, keep=0.5, cells=1)))).results
+        (result,) = (await up.stub.Explain(request(rise=Rise(masks=8, keep=0.5, cells=1)))).results
         assert result.relative_standard_error > 1
         assert any("varies less than its standard error" in w for w in result.warnings)
 

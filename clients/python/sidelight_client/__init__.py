@@ -36,9 +36,21 @@ from sidelight_client.errors import (
 )
 from sidelight_client.events import Accepted, Estimate, Event, Progress
 from sidelight_client.inputs import Series
-from sidelight_client.methods import METHODS, Rise
+from sidelight_client.methods import (
+    METHODS,
+    Ciu,
+    Given,
+    Hsic,
+    KernelShap,
+    Lime,
+    Occlusion,
+    Pda,
+    Perturbation,
+    Rise,
+    Sobol,
+)
 from sidelight_client.question import Model, Question
-from sidelight_client.results import ClassScore, Explanation, Result, Unit
+from sidelight_client.results import ClassScore, Explanation, Measured, Result, Unit
 
 __all__ = [
     "METHODS",
@@ -47,6 +59,7 @@ __all__ = [
     "AsyncClient",
     "BlurBaseline",
     "Cancelled",
+    "Ciu",
     "ClassScore",
     "Client",
     "ConstantBaseline",
@@ -54,14 +67,22 @@ __all__ = [
     "Estimate",
     "Event",
     "Explanation",
+    "Given",
+    "Hsic",
     "ImageMeanBaseline",
     "InternalError",
     "InvalidRequest",
+    "KernelShap",
+    "Lime",
+    "Measured",
     "Model",
     "ModelMeanBaseline",
     "NoiseBaseline",
     "NotFound",
+    "Occlusion",
+    "Pda",
     "PermissionDenied",
+    "Perturbation",
     "PreconditionFailed",
     "Progress",
     "ProtocolError",
@@ -71,6 +92,7 @@ __all__ = [
     "Rise",
     "Series",
     "SidelightError",
+    "Sobol",
     "TextBaseline",
     "Unauthenticated",
     "Unavailable",

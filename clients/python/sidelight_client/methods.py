@@ -8,7 +8,19 @@ from collections.abc import Iterable
 
 from google.protobuf import message_factory
 from google.protobuf.message import Message
-from sidelight_proto.v1.explanation_pb2 import ExplainRequest, Rise
+from sidelight_proto.v1.explanation_pb2 import (
+    Ciu,
+    ExplainRequest,
+    Given,
+    Hsic,
+    KernelShap,
+    Lime,
+    Occlusion,
+    Pda,
+    Perturbation,
+    Rise,
+    Sobol,
+)
 
 from sidelight_client.errors import InvalidRequest
 
@@ -37,4 +49,18 @@ def hint(word: str, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(words)}"
 
 
-__all__ = ["METHODS", "Rise", "hint", "named"]
+__all__ = [
+    "METHODS",
+    "Ciu",
+    "Given",
+    "Hsic",
+    "KernelShap",
+    "Lime",
+    "Occlusion",
+    "Pda",
+    "Perturbation",
+    "Rise",
+    "Sobol",
+    "hint",
+    "named",
+]

@@ -1,4 +1,4 @@
-"""How answers look in a notebook: HTML with the overlay or the coloured text, and the numbers."""
+"""How answers look in a notebook or a browser: HTML with the overlay or the coloured text, and the numbers."""
 
 import base64
 from collections.abc import Iterable
@@ -17,6 +17,13 @@ def explanation(answer: "Explanation") -> str:
     """All results one below the other."""
     head = f"{answer.method} · seed {answer.seed} · {answer.timings.get('total', 0.0):.2f} s"
     return f"<div><p>{escape(head)}</p>{_list(answer.warnings)}{''.join(result(r) for r in answer.results)}</div>"
+
+
+def page(answer: "Explanation") -> str:
+    """The same as a file of its own, whatever the browser's language and colours."""
+    style = "body{font-family:sans-serif;background:white;color:black}p{line-height:1.6}td{padding-left:1em}"
+    head = f"<meta charset='utf-8'><title>{escape(answer.method)} {escape(answer.id)}</title><style>{style}</style>"
+    return f"<!DOCTYPE html><html><head>{head}</head><body>{explanation(answer)}</body></html>\n"
 
 
 def result(result: "Result") -> str:

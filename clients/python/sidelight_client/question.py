@@ -10,10 +10,12 @@ from google.protobuf.message import Message
 from PIL import Image
 from sidelight_proto.v1 import types_pb2
 from sidelight_proto.v1.explanation_pb2 import ExplainRequest
+from sidelight_proto.v1.metrics_pb2 import Metric
 
 from sidelight_client.errors import InvalidRequest
 from sidelight_client.inputs import Source, encoded_image
 from sidelight_client.methods import hint, named
+from sidelight_client.parameters import fill
 
 BaselineLike: TypeAlias = str | float | Sequence[float] | Message | Path | bytes | Image.Image | np.ndarray
 ClassLike: TypeAlias = int | str
@@ -33,8 +35,13 @@ class Question(TypedDict, total=False):
 
     # A name, a `Model` with its version, or several to compare.
     model: str | Model | Sequence[str | Model]
-    # A method's message, such as `Rise(masks=4000)`, or its name for its defaults; "rise" when absent.
+    # A method's message, such as `Rise(masks=4000)`, or its name; "rise" when absent.
     method: str | Message
+    # Parameters of the method in plain words, for example {"segmentation": "slic", "samples": 500}: names of choices in
+    # lower case, arrays for tensors (a label map, a map that is given).
+    parameters: Mapping[str, Any]
+    # Quality metrics of each map: names, or names with parameters, as {"srg": {}, "pointing_game": {"mask": m}}.
+    metrics: Iterable[str] | Mapping[str, Mapping[str, Any]]
     # Classes by index (int) or label (str); absent means the class that the model ranks highest.
     target: ClassLike | Sequence[ClassLike]
     # Explain the k classes that the model ranks highest, instead of `target`.
@@ -45,8 +52,9 @@ class Question(TypedDict, total=False):
     link: str
     # Named vectors in the model's output space, for link="cosine".
     references: Mapping[str, Sequence[float] | np.ndarray]
-    # What stands for "not there": "model_mean", "black", "grey", "white", "image_mean", "blur", "noise", a grey value
-    # or colour in 0..255, an image, or a message such as `BlurBaseline(sigma=8)`. Absent means the method's default.
+    # What stands for "not there": "model_mean", "black", "grey", "white", "image_mean", "image_median", "blur",
+    # "noise", "histogram", "random_colour", "segment_mean", "inpainting", a grey value or colour in 0..255, an image, or a
+    # message such as `BlurBaseline(sigma=8)`. Absent means the method's default.
     baseline: BaselineLike
     # For the same answer again; drawn and told in the answer when absent.
     seed: int
@@ -56,7 +64,7 @@ class Question(TypedDict, total=False):
     tolerance: float
     # At the deadline take the map so far instead of DeadlineExceeded.
     allow_partial: bool
-    # Of "map", "standard_error", "map_at_input", "overlay".
+    # Of "map", "standard_error", "map_at_input", "overlay", "segments".
     outputs: Iterable[str]
     # Your name for the request; the service logs it.
     id: str
@@ -67,10 +75,15 @@ def build(source: Source, question: Question) -> ExplainRequest:
     for key in question.keys() - Question.__annotations__.keys():
         raise TypeError(f"there is no argument {key!r}; {hint(key, Question.__annotations__)}")
     name, method = named(question.get("method", "rise"))
+    if question.get("parameters"):
+        (filled := type(method)()).CopyFrom(method)
+        fill(filled, question["parameters"], name)
+        method = filled
     request = ExplainRequest(
         models=[_model(m) for m in _several(question.get("model", ()))],
         input=source.message,
         outputs=_outputs(question.get("outputs"), source),
+        metrics=_metrics(question.get("metrics", ())),
         **{name: method},
     )
     if not request.models:
@@ -84,6 +97,19 @@ def build(source: Source, question: Question) -> ExplainRequest:
     if question.get("baseline") is not None:
         request.baseline.CopyFrom(_baseline(question["baseline"]))
     return request
+
+
+def _metrics(wanted: Iterable[str] | Mapping[str, Mapping[str, Any]]) -> list[Metric]:
+    found = []
+    known = Metric.DESCRIPTOR.fields_by_name
+    for name in [wanted] if isinstance(wanted, str) else wanted:
+        if name not in known:
+            raise InvalidRequest.of("metrics", f"{name!r} is unknown; {hint(name, known)}")
+        message = getattr(metric := Metric(), name)
+        message.SetInParent()
+        fill(message, wanted[name] if isinstance(wanted, Mapping) else {}, f"metrics.{name}")
+        found.append(metric)
+    return found
 
 
 def _fill(message: Message, question: Question, *names: str) -> None:

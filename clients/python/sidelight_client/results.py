@@ -46,6 +46,14 @@ class ClassScore:
         return self.label or f"class {self.index}"
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a metric found: its numbers and curves by name."""
+
+    values: Mapping[str, float]
+    curves: Mapping[str, np.ndarray]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """One explanation, of one model, target and property. `message` is the protocol's, with all that it tells."""
@@ -53,6 +61,8 @@ class Result:
     message: types_pb2.Result
     maps: Mapping[MapKey, np.ndarray]
     source: Source | None
+    # The number of each pixel's segment, int64 [height, width]; None if `outputs` did not ask for "segments".
+    labels: np.ndarray | None = None
 
     @property
     def model(self) -> str:
@@ -109,6 +119,14 @@ class Result:
             Unit(u.name, u.score, *(_optional(u, name) for name in ("standard_error", "begin", "end")))
             for u in self.message.units
         )
+
+    @cached_property
+    def metrics(self) -> Mapping[str, "Measured"]:
+        """What the metrics asked for found, by their names."""
+        return {
+            m.name: Measured({v.name: v.value for v in m.values}, {c.name: np.array(c.values) for c in m.curves})
+            for m in self.message.metrics
+        }
 
     @property
     def value(self) -> float:
@@ -226,7 +244,12 @@ class Explanation:
     def decode(cls, message: ExplainResponse, source: Source | None, chunks: tensors.Chunks) -> "Explanation":
         """The answer with its tensors as arrays. Raises ProtocolError where they do not fit their description."""
         results = (
-            Result(r, {(m.kind, m.resolution): chunks.decode(m.tensor) for m in r.maps}, source)
+            Result(
+                r,
+                {(m.kind, m.resolution): chunks.decode(m.tensor) for m in r.maps},
+                source,
+                chunks.decode(r.labels) if r.HasField("labels") else None,
+            )
             for r in message.results
         )
         return cls(message, tuple(results), source)
@@ -284,15 +307,16 @@ class Explanation:
         lean.CopyFrom(self.message)
         for result in lean.results:
             result.ClearField("overlay_png")
-            for item in result.maps:
-                item.tensor.ClearField("contents")
-                item.tensor.ClearField("chunk_id")
+            for tensor in (*(m.tensor for m in result.maps), *([result.labels] if result.HasField("labels") else ())):
+                tensor.ClearField("contents")
+                tensor.ClearField("chunk_id")
         return json_format.MessageToDict(lean, preserving_proto_field_name=True)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write overlay.png, map.npy, standard_error.npy, map_at_input.npy (those there are) and answer.json.
+        """Write overlay.png, map.npy, standard_error.npy, map_at_input.npy, labels.npy (those there are), answer.json.
 
-        The second result's files are called overlay-2.png and so on. Makes the folder; returns what it wrote.
+        For a text answer.html shows its words coloured by their scores. The second result's files are called
+        overlay-2.png and so on. Makes the folder; returns what it wrote.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -302,10 +326,13 @@ class Explanation:
             if (picture := result.pictured) is not None:
                 written.append(folder / f"overlay{suffix}.png")
                 picture.save(written[-1])
-            for name in ("map", "standard_error", "map_at_input"):
+            for name in ("map", "standard_error", "map_at_input", "labels"):
                 if (values := getattr(result, name)) is not None:
                     written.append(folder / f"{name}{suffix}.npy")
                     np.save(written[-1], values)
+        if self.source is not None and self.source.text is not None:
+            written.append(folder / "answer.html")
+            written[-1].write_text(notebook.page(self), encoding="utf-8")
         written.append(folder / "answer.json")
         written[-1].write_text(json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n")
         return written

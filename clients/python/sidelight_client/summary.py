@@ -26,6 +26,8 @@ def facts(result: "Result") -> list[tuple[str, str]]:
         lines.append(("property", result.intervention))
     if result.relative_standard_error is not None:
         lines.append(("standard error", f"{result.relative_standard_error:.2%} of the map's range"))
+    for name, found in result.metrics.items():
+        lines.append((name, ", ".join(f"{key} {value:.4g}" for key, value in found.values.items()) or "not measured"))
     return lines
 
 

@@ -1,6 +1,7 @@
 """What a masked-out part of an image shows. Explicit in every request and answer; all values in pixels 0..255."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,11 @@ from sidelight.core.predictor import PixelSpace
 from sidelight.core.stream import Stream
 
 MIN_SIGMA, MAX_SIGMA = 0.1, 100.0  # pixels; the cost of a blur grows with its width
+
+
+def default_sigma(shape: Sequence[int]) -> float:
+    """Of a Gaussian over an image [H, W]: 10 pixels at 224 x 224, scaled with the shorter side."""
+    return min(max(min(shape) * 10 / 224, MIN_SIGMA), MAX_SIGMA)
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,14 @@ class ImageMean:
 
 
 @dataclass(frozen=True)
+class ImageMedian:
+    """The median of the input in each channel: of an even number, the lower of the two in the middle."""
+
+    def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
+        return x.flatten(1).median(1).values.view(-1, 1, 1).expand_as(x)
+
+
+@dataclass(frozen=True)
 class Blur:
     """The input under a Gaussian of standard deviation `sigma` pixels (None: 10/224 of the shorter side)."""
 
@@ -51,7 +65,7 @@ class Blur:
 
     def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
         short = min(x.shape[1:])
-        sigma = max(short * 10 / 224, MIN_SIGMA) if self.sigma is None else self.sigma
+        sigma = default_sigma((short, short)) if self.sigma is None else self.sigma
         most = max(min(short / 2, MAX_SIGMA), MIN_SIGMA)
         if not MIN_SIGMA <= sigma <= most:
             raise InvalidRequest("baseline.blur.sigma", f"a number of pixels in [{MIN_SIGMA}, {most}], not {sigma}")
@@ -73,6 +87,26 @@ class Noise:
         return (self.mean + self.sd * z).clamp(0, 255).to(x.dtype)
 
 
+@dataclass(frozen=True)
+class Histogram:
+    """Every pixel shows the colour of one of the input's pixels, drawn by the request's seed with replacement."""
+
+    def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
+        _, height, width = x.shape
+        drawn = stream.child("baseline.histogram").integers(range(height), width, height * width)
+        return x.flatten(1)[:, torch.from_numpy(drawn)]
+
+
+@dataclass(frozen=True)
+class RandomColour:
+    """One colour, uniform in 0..255 for each channel, drawn by the request's seed."""
+
+    def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
+        value = 255 * torch.from_numpy(stream.child("baseline.random_colour").uniform(range(1), len(x))[0])
+        value = value.flip(0) if space.order == "BGR" else value  # the same colour for every model of a request
+        return value.to(x.dtype).view(-1, 1, 1).expand_as(x)
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """Another image, fitted to the model as the input was: pixels [C, H, W]."""
@@ -86,7 +120,19 @@ class Picture:
         return self.pixels
 
 
-Baseline = ModelMean | Constant | ImageMean | Blur | Noise | Picture
+@dataclass(frozen=True)
+class FromSegments:
+    """Made by the local work `name` from the segments that a method finds; until then the input stands in."""
+
+    name: str
+
+    def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
+        return x
+
+
+Baseline = (
+    FromSegments | ModelMean | Constant | ImageMean | ImageMedian | Blur | Noise | Histogram | RandomColour | Picture
+)
 
 
 def gaussian(x: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -1,17 +1,21 @@
 """The outer plan of every explanation: resolve the target on the unperturbed input, run the method, sum up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 
 from sidelight.core.ask import Forward
+from sidelight.core.errors import InvalidRequest
 from sidelight.core.fold import Collect
 from sidelight.core.inputs import Input
-from sidelight.core.job import Job, Result
+from sidelight.core.job import Job, Result, Saliency
+from sidelight.core.metric import Measure, Metric, Subject
 from sidelight.core.registry import Method
-from sidelight.core.sweep import Meter, Placement, Plan, Rows, Stop, Sweep, ask, metered
+from sidelight.core.stream import Stream
+from sidelight.core.sweep import Meter, Placement, Plan, Rows, Stop, Stopped, Sweep, ask, metered, together
 from sidelight.core.target import Target
 
 
@@ -28,6 +32,7 @@ class Explanation:
     stop: Stop
     evaluations: int  # every forward counted
     edits: int
+    measures: tuple[Measure | str, ...] = ()  # of the metrics asked for, in their order, or why there is none
 
     @property
     def converged(self) -> bool:
@@ -42,25 +47,54 @@ def endpoints(x: Input) -> Callable[[range, Placement], tuple[Rows, None]]:
     return lambda rows, on: (x.blend(masks[rows.start : rows.stop].to(on.device), on), None)
 
 
+def ends(job: Job) -> Plan[torch.Tensor]:
+    """Outputs [2, K] float64 on the input and on its baseline; their rows spend nobody's budget."""
+    sweep = Sweep(Forward(job.model), 2, endpoints(job.input), Collect("y"), job.input.like, counts=False)
+    folded = yield from ask(sweep)
+    return folded.value
+
+
 def explain(
     job: Job,
     resolve: Callable[[torch.Tensor], Target],
     method: Method,
     params: Any,
     max_evaluations: int | None = None,
+    metrics: Sequence[tuple[Metric, Any]] = (),
 ) -> Plan[Explanation]:
-    """Run `method` on `job`, its target resolved by `resolve(y [1, K])` on the unperturbed input.
+    """Run `method` on `job`, its target resolved by `resolve(y [1, K])` on the unperturbed input; measure the maps.
 
-    `max_evaluations` bounds the method's own rows; the two of the endpoints come on top.
+    `max_evaluations` bounds the method's own rows; the endpoints' and the metrics' come on top.
     """
     meter = Meter(max_evaluations)
-    sweep = Sweep(Forward(job.model), 2, endpoints(job.input), Collect("y"), job.input.like, counts=False)
-    folded = yield from metered(ask(sweep), meter)
-    y = folded.value
-    job = replace(job, target=resolve(y[:1]))
+    y = yield from metered(ends(job), meter)
+    job = replace(job, target=resolve(y[:1]), ends=y)
     result = yield from metered(method.plan(job, params), meter)
-    scores = job.target.score(y)
+    if result.job is not None:
+        job, y = result.job, y if result.job.ends is None else result.job.ends
+    rows_done, stop = meter.rows_done, meter.stop
+    measures: tuple[Measure | str, ...] = ()
+    if metrics:
+        rerun = partial(_again, job, method, params, rows_done) if method.needs else None
+        subject = Subject(job, result.maps, rerun)
+        plans = [_measured(metric, chosen, subject) for metric, chosen in metrics]
+        measures = yield from metered(together(*plans), unbounded := Meter())
+        meter.rows.update(unbounded.rows)
     evaluations = sum(n for kind, n in meter.rows.items() if kind in ("forward", "gradient", "activation"))
-    return Explanation(
-        job, result, y, scores[0], scores[1], meter.rows_done, meter.stop, evaluations, meter.rows["edit"]
-    )
+    scores = job.target.score(y)
+    return Explanation(job, result, y, scores[0], scores[1], rows_done, stop, evaluations, meter.rows["edit"], measures)
+
+
+def _measured(metric: Metric, params: Any, subject: Subject) -> Plan[Measure | str]:
+    """What the metric finds, or why it finds nothing: the map is worth having all the same."""
+    try:
+        return (yield from metric.plan(subject, params))
+    except InvalidRequest as error:
+        return error.mend
+    except Stopped:
+        return "the deadline came first"
+
+
+def _again(job: Job, method: Method, params: Any, rows: int, stream: Stream) -> Plan[Saliency]:
+    """The same explanation with other draws and as many rows."""
+    return metered(method.plan(replace(job, stream=stream, tolerance=None), params), Meter(rows))

@@ -45,3 +45,13 @@ class Collect(Fold[torch.Tensor]):
 
     def value(self) -> torch.Tensor:
         return torch.cat(self.parts)
+
+
+class First(Fold[Out]):
+    """What one row was answered with, as it came."""
+
+    def add(self, rows: range, memo: Any, out: Out) -> None:
+        self.out = out
+
+    def value(self) -> Out:
+        return self.out

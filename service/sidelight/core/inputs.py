@@ -38,6 +38,7 @@ class ImageInput:
     pixels: torch.Tensor
     baseline: torch.Tensor
     space: PixelSpace
+    from_segments: str = ""  # the local work that has yet to make the baseline, from a method's segments
     _encoded: dict[Placement, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
 
     @property
@@ -124,6 +125,29 @@ class TextInput:
 def words(text: str) -> tuple[Unit, ...]:
     """Words and single punctuation marks, with their character offsets."""
     return tuple(Unit(*m.span()) for m in re.finditer(r"\w+(?:['’]\w+)*|[^\w\s]", text))
+
+
+_MARKS = ".!?…؟۔।॥։።"
+_CLOSERS = r"[\"'”’»›)\]}】」』》〉]*+"  # may stand behind the mark that ends a sentence, and go with it
+_ENDS = re.compile(
+    rf"[。！？｡]++{_CLOSERS}|(?<![{_MARKS}])[{_MARKS}]++{_CLOSERS}(?=\s+(?P<next>\S?))"
+    r"|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]++"
+)
+
+
+def sentences(text: str) -> tuple[Unit, ...]:
+    """Sentences, with their character offsets; together they hold every character but the space around them.
+
+    One ends at a line break, at a full stop of East Asian scripts, and at another terminal mark with a space behind
+    it: 3.5 stays whole. A small letter behind the space continues the sentence, as in "e.g. this".
+    """
+    ends = [m.end() for m in _ENDS.finditer(text) if not (m["next"] or "").islower()]
+    units = []
+    for begin, end in zip([0, *ends], [*ends, len(text)], strict=True):
+        piece = text[begin:end]
+        if piece.strip():
+            units.append(Unit(end - len(piece.lstrip()), begin + len(piece.rstrip())))
+    return tuple(units)
 
 
 @dataclass(frozen=True, eq=False)

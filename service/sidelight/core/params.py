@@ -2,8 +2,12 @@
 
 import dataclasses
 import math
+import typing
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, TypeVar
+
+import torch
 
 from sidelight.core.errors import InvalidRequest
 
@@ -11,8 +15,31 @@ P = TypeVar("P")
 
 
 def bounded(default: Any, *, low: float, high: float, what: str, open: bool = False) -> Any:
-    """A number in [low, high], or in (low, high) if `open`; `what` explains it in the catalogue."""
+    """A number in [low, high], or in (low, high) if `open`; `what` explains it in the catalogue.
+
+    With the default None `what` says what happens when it is left out.
+    """
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "open": open, "what": what})
+
+
+def choice(default: Enum, *, what: str) -> Any:
+    """One member of the default's Enum, whose values are its names in lower case."""
+    return dataclasses.field(default=default, metadata={"choices": type(default), "what": what})
+
+
+def array(*, what: str) -> Any:
+    """A tensor that the caller may give, else None."""
+    return dataclasses.field(default=None, metadata={"array": True, "what": what})
+
+
+def kind_of(field: dataclasses.Field) -> str:
+    """What a parameter is, in words: integer, number, boolean, choice or tensor."""
+    if "choices" in field.metadata:
+        return "choice"
+    if "array" in field.metadata:
+        return "tensor"
+    (kind,) = [t for t in typing.get_args(field.type) if t is not type(None)] or [field.type]
+    return {int: "integer", float: "number", bool: "boolean"}[kind]
 
 
 def build(kind: type[P], given: Mapping[str, Any], path: str) -> P:
@@ -26,8 +53,17 @@ def build(kind: type[P], given: Mapping[str, Any], path: str) -> P:
 
 
 def _check(path: str, value: Any, field: dataclasses.Field) -> None:
+    if "choices" in field.metadata:
+        if not isinstance(value, field.metadata["choices"]):
+            known = ", ".join(member.value for member in field.metadata["choices"])
+            raise InvalidRequest(path, f"one of {known}, not {value!r}")
+        return
+    if "array" in field.metadata:
+        if not isinstance(value, torch.Tensor):
+            raise InvalidRequest(path, f"a tensor, not {type(value).__name__}")
+        return
     low, high = field.metadata["low"], field.metadata["high"]
-    if field.type is int and not isinstance(value, int):
+    if kind_of(field) == "integer" and not isinstance(value, int):
         raise InvalidRequest(path, f"a whole number, not {value!r}")
     inside = low < value < high if field.metadata["open"] else low <= value <= high
     if not (math.isfinite(value) and inside):

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from sidelight.core.errors import Unknown, Unsupported
+from sidelight.core.inputs import Input
 from sidelight.core.job import Job
 from sidelight.core.sweep import Plan
 
@@ -21,7 +22,9 @@ class Method:
     params: type
     paper: str
     needs: tuple[str, ...]  # kinds of ask
-    cost: Callable[[Any], int]  # rows
+    cost: Callable[[Any, Input], int]  # rows, as well as they can be told before it runs
+    check: Callable[[Any, Job], None]  # raises InvalidRequest for what these parameters cannot be asked together
+    segmented: bool  # whether it can make its baseline from its own segments
     summary: str
 
 
@@ -29,12 +32,21 @@ _METHODS: dict[str, Method] = {}
 _ABSENT: dict[str, str] = {}
 
 
-def method(name: str, *, params: type, paper: str, needs: tuple[str, ...], cost: Callable[[Any], int]) -> Callable:
+def method(
+    name: str,
+    *,
+    params: type,
+    paper: str,
+    needs: tuple[str, ...],
+    cost: Callable[[Any, Input], int],
+    check: Callable[[Any, Job], None] = lambda params, job: None,
+    segmented: bool = False,
+) -> Callable:
     """Register a plan as the method `name`, which is also its field in the request's `oneof method`."""
 
     def register(plan: Callable[[Job, Any], Plan]) -> Callable[[Job, Any], Plan]:
         summary = (plan.__doc__ or "").strip().splitlines()[0]
-        _METHODS[name] = Method(name, plan, params, paper, needs, cost, summary)
+        _METHODS[name] = Method(name, plan, params, paper, needs, cost, check, segmented, summary)
         return plan
 
     return register

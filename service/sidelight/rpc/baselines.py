@@ -6,7 +6,20 @@ from collections.abc import Callable, Sequence
 from google.protobuf.message import Message
 from sidelight_proto.v1 import types_pb2
 
-from sidelight.core.baseline import Baseline, Blur, Constant, ImageMean, ModelMean, Noise, Picture
+from sidelight.core.baseline import (
+    Baseline,
+    Blur,
+    Constant,
+    FromSegments,
+    Histogram,
+    ImageMean,
+    ImageMedian,
+    ModelMean,
+    Noise,
+    Picture,
+    RandomColour,
+    default_sigma,
+)
 from sidelight.core.errors import InvalidRequest
 from sidelight.core.inputs import ImageInput, Input
 from sidelight.core.predictor import ModelSpec
@@ -48,6 +61,11 @@ _KINDS: dict[str, Callable[[types_pb2.Baseline], Baseline]] = {
     "image_mean": lambda m: ImageMean(),
     "blur": lambda m: Blur(**_given(m.blur, "sigma")),
     "noise": lambda m: Noise(**_given(m.noise, "mean", "sd")),
+    "image_median": lambda m: ImageMedian(),
+    "histogram": lambda m: Histogram(),
+    "random_colour": lambda m: RandomColour(),
+    "segment_mean": lambda m: FromSegments("segment_mean"),
+    "inpainting": lambda m: FromSegments("inpainting"),
 }
 
 
@@ -63,7 +81,7 @@ def resolved_baseline(message: types_pb2.Baseline, inputs: Sequence[Input]) -> t
         default = Noise()
         resolved.noise.mean = message.noise.mean if message.noise.HasField("mean") else default.mean
         resolved.noise.sd = message.noise.sd if message.noise.HasField("sd") else default.sd
-    sigmas = {min(x.shape) * 10 / 224 for x in inputs}  # as core/baseline.py has it
+    sigmas = {default_sigma(x.shape) for x in inputs}
     if message.HasField("blur") and not message.blur.HasField("sigma") and len(sigmas) == 1:
         resolved.blur.sigma = sigmas.pop()
     return resolved

@@ -2,21 +2,20 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
 
 from sidelight_proto.v1 import catalogue_pb2
 from sidelight_proto.v1.explanation_pb2 import GetCatalogueRequest, GetCatalogueResponse
 
 import sidelight
-from sidelight.core import registry
+from sidelight.core import metric, registry
 from sidelight.core.ask import Forward, Model
+from sidelight.core.params import kind_of
 from sidelight.core.predictor import ModelSpec, TensorSpec
 from sidelight.engine.engine import Engine
 from sidelight.rpc.encode import UNARY_BYTES, executor
 from sidelight.rpc.roster import Roster, State
 from sidelight.rpc.sources import Limits
-
-KIND_OF: dict[Any, str] = {int: "integer", float: "number", bool: "boolean"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ def catalogue(request: GetCatalogueRequest, roster: Roster, engine: Engine, stat
         service_version=sidelight.__version__,
         methods=[*map(_method, registry.methods().values()), *_absent_methods()],
         models=[_model(state, engine) for state in states],
+        metrics=[*map(_metric, metric.metrics().values())],
         limits=limits,
     )
 
@@ -67,15 +67,22 @@ def _absent_methods() -> list[catalogue_pb2.MethodEntry]:
 
 
 def _parameter(field: dataclasses.Field) -> catalogue_pb2.ParameterEntry:
+    default = field.default.value if isinstance(field.default, Enum) else field.default
     return catalogue_pb2.ParameterEntry(
         name=field.name,
-        type=KIND_OF[field.type],
-        default=str(field.default),
-        low=field.metadata["low"],
-        high=field.metadata["high"],
-        open=field.metadata["open"],
+        type=kind_of(field),
+        default="" if default is None else str(default),
+        low=field.metadata.get("low"),
+        high=field.metadata.get("high"),
+        open=field.metadata.get("open", False),
         description=field.metadata["what"],
+        choices=[member.value for member in field.metadata.get("choices", ())],
     )
+
+
+def _metric(found: metric.Metric) -> catalogue_pb2.PluginEntry:
+    parameters = [_parameter(f) for f in dataclasses.fields(found.params)]
+    return catalogue_pb2.PluginEntry(name=found.name, summary=found.summary, available=True, parameters=parameters)
 
 
 def _model(state: State, engine: Engine) -> catalogue_pb2.ModelEntry:

@@ -8,15 +8,17 @@ from typing import Any
 from sidelight_proto.v1 import types_pb2
 from sidelight_proto.v1.explanation_pb2 import ExplainRequest
 
-from sidelight.core import registry
+from sidelight.core import metric, registry
 from sidelight.core.ask import Model
 from sidelight.core.errors import InvalidRequest, SidelightError
+from sidelight.core.inputs import ImageInput, Input
 from sidelight.core.job import Job
-from sidelight.core.params import build
+from sidelight.core.metric import Metric
 from sidelight.core.predictor import ModelSpec
 from sidelight.core.registry import Method
 from sidelight.core.stream import Stream
 from sidelight.predictors.fit import Geometry
+from sidelight.rpc.parameters import decode_parameters, placed
 from sidelight.rpc.roster import Offer, Roster
 from sidelight.rpc.sources import Limits, Placed, Source, decode_source
 from sidelight.rpc.targets import TargetQuestion, decode_target
@@ -24,6 +26,7 @@ from sidelight.rpc.violations import Violations
 
 MAX_ID = 128
 MAX_MODELS = 16
+MAX_METRICS = 16
 MAX_SCORES = 20_000  # of words, in one answer: they come in one message
 SEED_BITS = 53  # a drawn seed survives any JSON
 
@@ -37,6 +40,16 @@ class Part:
     job: Job
     target: TargetQuestion
     where: Geometry | None
+    params: Any  # of the method, their tensors at this model's resolution
+    metrics: tuple[tuple[Metric, Any], ...]  # with their parameters, likewise
+
+    def rows(self, method: Method, most: int | None) -> int:
+        """Model evaluations expected: the method's, at most so many, those of the metrics, the input and baseline."""
+        own = method.cost(self.params, self.job.input)
+        own = own if most is None else min(own, most)
+        shape = self.job.input.shape
+        measured = sum(m.cost(p, shape, self.target.most) + own * m.reruns(p) for m, p in self.metrics)
+        return 2 + own + measured
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,7 @@ class Outputs:
     standard_error: bool
     map_at_input: bool
     overlay: bool
+    segments: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +72,6 @@ class Question:
     source: Source
     parts: tuple[Part, ...]
     method: Method
-    params: Any
     seed: int
     max_evaluations: int | None
     tolerance: float | None
@@ -67,9 +80,8 @@ class Question:
 
     @property
     def rows(self) -> int:
-        """Model evaluations expected of each model: the method's rows, the input and the baseline."""
-        rows = self.method.cost(self.params)
-        return 2 + (rows if self.max_evaluations is None else min(rows, self.max_evaluations))
+        """Model evaluations expected, of all models together."""
+        return sum(part.rows(self.method, self.max_evaluations) for part in self.parts)
 
 
 def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = "") -> Question:
@@ -81,6 +93,8 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
     wrong = Violations()
     with wrong.gathered():
         method, params = _method(request)
+    with wrong.gathered():
+        metrics = _metrics(request)
     _common(request, wrong)
     offers = _models(request, roster, wrong)
     outputs = _outputs(request)
@@ -95,12 +109,20 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
         with wrong.gathered():
             target = decode_target(request.target, spec, spec.classes or _probed(offer, spec), limits.max_targets)
         with wrong.gathered():
-            placed = source.made_for(spec, request.baseline, stream, limits)
+            found = source.made_for(spec, request.baseline, stream, limits)
         wrong.settle()
-        _answerable(outputs, placed, target.most, wrong)
+        _answerable(outputs, found, target.most, wrong)
         wrong.settle()
-        job = Job(Model(spec.name, spec.version), placed.input, target.pending, stream, tolerance)
-        parts.append(Part(offer, spec, job, target, placed.where))
+        job = Job(Model(spec.name, spec.version), found.input, target.pending, stream, tolerance)
+        chosen = placed(params, found.input, found.where, method.name)
+        _makes_baseline(method, found.input, request)
+        method.check(chosen, job)
+        measured = tuple(
+            (m, placed(p, found.input, found.where, f"metrics[{i}].{m.name}")) for i, (m, p) in enumerate(metrics)
+        )
+        for m, p in measured:
+            m.check(p, found.input)
+        parts.append(Part(offer, spec, job, target, found.where, chosen, measured))
     if (results := sum(part.target.most for part in parts)) > limits.max_targets:
         raise InvalidRequest("target", f"at most {limits.max_targets} results, of all models together, not {results}")
     return Question(
@@ -109,7 +131,6 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
         source=source,
         parts=tuple(parts),
         method=method,
-        params=params,
         seed=seed,
         max_evaluations=request.budget.max_evaluations if request.budget.HasField("max_evaluations") else None,
         tolerance=tolerance,
@@ -135,8 +156,27 @@ def _method(request: ExplainRequest) -> tuple[Method, Any]:
         known = [f.name for f in ExplainRequest.DESCRIPTOR.oneofs_by_name["method"].fields]
         raise InvalidRequest("method", f"set one of {', '.join(known)}")
     method = registry.find(name)
-    given = {f.name: value for f, value in getattr(request, name).ListFields()}
-    return method, build(method.params, given, name)
+    return method, decode_parameters(method.params, getattr(request, name), name)
+
+
+def _metrics(request: ExplainRequest) -> list[tuple[Metric, Any]]:
+    if len(request.metrics) > MAX_METRICS:
+        raise InvalidRequest("metrics", f"at most {MAX_METRICS}, not {len(request.metrics)}")
+    found = []
+    for i, message in enumerate(request.metrics):
+        name = message.WhichOneof("kind")
+        if name is None:
+            raise InvalidRequest(f"metrics[{i}]", f"set one of {', '.join(metric.metrics())}")
+        chosen = metric.find(name)
+        found.append((chosen, decode_parameters(chosen.params, getattr(message, name), f"metrics[{i}].{name}")))
+    return found
+
+
+def _makes_baseline(method: Method, x: Input, request: ExplainRequest) -> None:
+    if isinstance(x, ImageInput) and x.from_segments and not method.segmented:
+        able = ", ".join(m.name for m in registry.methods().values() if m.segmented)
+        kind = request.baseline.WhichOneof("kind")
+        raise InvalidRequest(f"baseline.{kind}", f"is made from a method's segments, which {able} have")
 
 
 def _common(request: ExplainRequest, wrong: Violations) -> None:
@@ -187,13 +227,14 @@ def _outputs(request: ExplainRequest) -> Outputs:
         standard_error=o.standard_error if o.HasField("standard_error") else True,
         map_at_input=o.map_at_input,
         overlay=o.overlay,
+        segments=o.segments,
     )
 
 
 def _answerable(outputs: Outputs, placed: Placed, targets: int, wrong: Violations) -> None:
     if placed.where is not None:
         return
-    for name in ("map_at_input", "overlay"):
+    for name in ("map_at_input", "overlay", "segments"):
         if getattr(outputs, name):
             wrong.add(f"outputs.{name}", "is for images; leave it out for text, whose scores come by word")
     if placed.input.shape[0] * targets > MAX_SCORES:

@@ -104,8 +104,10 @@ class Desk:
         lanes: dict[str, float] = {}
         for part in question.parts:
             lane = part.offer.predictor.lane
-            lanes[lane] = lanes.get(lane, 0.0) + question.rows * self._seconds_per_row(part)
-        return Estimate(question.rows * len(question.parts), lanes)
+            lanes[lane] = lanes.get(lane, 0.0) + part.rows(
+                question.method, question.max_evaluations
+            ) * self._seconds_per_row(part)
+        return Estimate(question.rows, lanes)
 
     def _seconds_per_row(self, part: Part) -> float:
         """Measured for this version, else for the one that was probed; 0 where nothing is known yet."""
@@ -178,7 +180,7 @@ class Desk:
 
 def _plan(question: Question) -> Plan:
     plans = [
-        explain(part.job, part.target.resolve, question.method, question.params, question.max_evaluations)
+        explain(part.job, part.target.resolve, question.method, part.params, question.max_evaluations, part.metrics)
         for part in question.parts
     ]
     return plans[0] if len(plans) == 1 else together(*plans)

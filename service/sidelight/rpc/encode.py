@@ -13,14 +13,17 @@ import sidelight
 from sidelight.core.errors import Exhausted
 from sidelight.core.explanation import Explanation
 from sidelight.core.inputs import ImageInput, Input, TextInput, TokenInput
+from sidelight.core.job import Segments
+from sidelight.core.metric import Measure, Metric
 from sidelight.core.sweep import Stop
 from sidelight.predictors.fit import unfit
 from sidelight.rpc.baselines import resolved_baseline
 from sidelight.rpc.decode import Part, Question
 from sidelight.rpc.overlay import overlay
+from sidelight.rpc.parameters import encode_parameters
 from sidelight.rpc.sources import digest
 from sidelight.rpc.targets import NUMBER_OF, encode_target, top_classes
-from sidelight.rpc.tensors import encode_tensor
+from sidelight.rpc.tensors import encode_labels, encode_tensor
 
 MIB = 1 << 20
 UNARY_BYTES = 3 * MIB  # clients take 4 MiB unless told otherwise
@@ -55,7 +58,8 @@ def tensor_bytes(question: Question) -> int:
     for part in question.parts:
         own = math.prod(part.job.input.shape) * (question.outputs.map + question.outputs.standard_error)
         at_input = math.prod(part.where.source) if part.where and question.outputs.map_at_input else 0
-        total += 4 * part.target.most * (own + at_input)
+        labels = 2 * math.prod(part.job.input.shape) * question.outputs.segments  # of 8 bytes each
+        total += 4 * part.target.most * (own + at_input + labels)
     return total
 
 
@@ -98,7 +102,7 @@ def set_timing(response: ExplainResponse, spent: Spent) -> None:
 def detach(response: ExplainResponse) -> list[bytes]:
     """Take the contents of the large tensors out of `response`, which names them by their place in the list."""
     contents: list[bytes] = []
-    for tensor in (m.tensor for r in response.results for m in r.maps):
+    for tensor in (t for r in response.results for t in (*(m.tensor for m in r.maps), r.labels)):
         if len(tensor.contents) > INLINE_BYTES:
             tensor.chunk_id = len(contents)
             contents.append(tensor.contents)
@@ -134,6 +138,7 @@ def _result(question: Question, part: Part, e: Explanation, t: int, overlay_byte
         warnings=_warnings(part, e, t, relative),
         top_classes=best,
         top_classes_scale=scale,
+        metrics=[_measured(m, measure, t) for (m, _), measure in zip(part.metrics, e.measures, strict=True)],
     )
     axes = ("height", "width") if isinstance(e.job.input, ImageInput) else ("unit",)
     attribution, method = types_pb2.MAP_KIND_ATTRIBUTION, types_pb2.RESOLUTION_METHOD
@@ -145,9 +150,30 @@ def _result(question: Question, part: Part, e: Explanation, t: int, overlay_byte
     if part.where is not None and wanted.map_at_input:
         tensor = encode_tensor("map_at_input", unfit(scores, part.where), axes)
         result.maps.add(kind=attribution, resolution=types_pb2.RESOLUTION_INPUT, tensor=tensor)
+    if wanted.segments and saliency.segments is not None:
+        result.units.extend(_segments(saliency.segments, t))
+        result.labels.CopyFrom(encode_labels("labels", saliency.segments.labels, axes))
     if part.where is not None and wanted.overlay and question.source.photo is not None:
         result.overlay_png = overlay(scores, part.where, question.source.photo, overlay_bytes)
     return result
+
+
+def _segments(segments: Segments, t: int) -> Iterator[types_pb2.UnitScore]:
+    """Scores by segment."""
+    for s, score in enumerate(segments.scores[t].tolist()):
+        error = None if segments.standard_error is None else segments.standard_error[t, s].item()
+        yield types_pb2.UnitScore(name=str(s), score=score, standard_error=error)
+
+
+def _measured(metric: Metric, measure: Measure | str, t: int) -> types_pb2.MetricResult:
+    if isinstance(measure, str):
+        return types_pb2.MetricResult(name=metric.name, reason=measure)
+    return types_pb2.MetricResult(
+        name=metric.name,
+        replacement=measure.replacement,
+        values=[types_pb2.MetricValue(name=name, value=v[t].item()) for name, v in measure.values.items()],
+        curves=[types_pb2.MetricCurve(name=name, values=c[t].tolist()) for name, c in measure.curves.items()],
+    )
 
 
 def _provenance(part: Part) -> types_pb2.ModelProvenance:
@@ -202,6 +228,9 @@ def _warnings(part: Part, e: Explanation, t: int, relative: float | None) -> lis
         found.append(
             "the explained number is nearly the same on the input and on the baseline: there is little to explain"
         )
+    for (metric, _), measure in zip(part.metrics, e.measures, strict=True):
+        if isinstance(measure, str):
+            found.append(f"metric {metric.name} was not measured: {measure}")
     if e.stop is Stop.DEADLINE:
         found.append(f"cut short by the deadline after {e.rows_done} rows")
     return found
@@ -224,9 +253,9 @@ def _resolved(question: Question, done: Sequence[Explanation]) -> ExplainRequest
     _resolve_target(resolved.target, [e.job.target for e in done])
     resolved.baseline.CopyFrom(resolved_baseline(question.request.baseline, [p.job.input for p in question.parts]))
     method = getattr(resolved, question.method.name)
-    method.SetInParent()
-    for field in fields(question.params):
-        setattr(method, field.name, getattr(question.params, field.name))
+    encode_parameters(question.parts[0].params, method)
+    for message, (metric, params) in zip(resolved.metrics, question.parts[0].metrics, strict=True):
+        encode_parameters(params, getattr(message, metric.name))
     resolved.seed = question.seed
     _resolve_budget(resolved.budget, done)
     for field in fields(question.outputs):

@@ -131,7 +131,7 @@ class Events:
 
     def __init__(self, question: Question, deadline: Deadline, context: grpc.aio.ServicerContext) -> None:
         self._question, self._deadline, self._context = question, deadline, context
-        self._expected = question.rows * len(question.parts)
+        self._expected = question.rows
         self._sent = -PROGRESS_EVERY
 
     async def accepted(self, estimate: Estimate, cost: EstimateCostResponse) -> None:

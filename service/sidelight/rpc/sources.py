@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from sidelight_proto.v1 import types_pb2
 
+from sidelight.core.baseline import FromSegments
 from sidelight.core.errors import InvalidRequest
 from sidelight.core.inputs import ImageInput, Input, TextInput, TokenInput, words
 from sidelight.core.predictor import Fit, ModelSpec
@@ -237,7 +238,8 @@ def _image_input(
     pixels: torch.Tensor, spec: ModelSpec, message: types_pb2.Baseline, stream: Stream, limits: Limits
 ) -> ImageInput:
     baseline = decode_baseline(message, spec, limits.max_image_pixels)
-    return ImageInput(spec.input.name, pixels, baseline.image(pixels, spec.pixels, stream), spec.pixels)
+    pending = baseline.name if isinstance(baseline, FromSegments) else ""
+    return ImageInput(spec.input.name, pixels, baseline.image(pixels, spec.pixels, stream), spec.pixels, pending)
 
 
 def _text_baseline(message: types_pb2.Baseline, spec: ModelSpec) -> None:

@@ -39,3 +39,9 @@ def encode_tensor(name: str, values: torch.Tensor, axes: Sequence[str]) -> types
     """`values` as FP32."""
     array = np.ascontiguousarray(values.detach().cpu().numpy(), DTYPES["FP32"])
     return types_pb2.Tensor(name=name, datatype="FP32", shape=array.shape, axes=axes, contents=array.tobytes())
+
+
+def encode_labels(name: str, labels: torch.Tensor, axes: Sequence[str]) -> types_pb2.Tensor:
+    """`labels` as INT64."""
+    array = np.ascontiguousarray(labels.cpu().numpy(), DTYPES["INT64"])
+    return types_pb2.Tensor(name=name, datatype="INT64", shape=array.shape, axes=axes, contents=array.tobytes())

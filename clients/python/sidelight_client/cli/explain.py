@@ -26,6 +26,7 @@ examples:
   sidelight explain cat.jpg --model efficientnet_lite0 --json | jq '.results[0].top_classes[0]'
 
 --out DIR holds overlay.png, map.npy, standard_error.npy and answer.json; of a second result overlay-2.png and so on.
+Of a text answer.html takes the overlay's place.
 """
 
 

@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from google.protobuf import json_format
-from google.protobuf.message import Message
+from sidelight_proto.v1.metrics_pb2 import Metric
 
 from sidelight_client.errors import InvalidRequest
-from sidelight_client.methods import METHODS, hint, named
+from sidelight_client.methods import METHODS
 from sidelight_client.question import COLOURS, BaselineLike, Model, Question
 
 
@@ -27,14 +26,19 @@ def add_question(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--reference", action="append", metavar="NAME=FILE", help="a vector (.npy) for --link cosine")
     group.add_argument(
         "--baseline",
-        help=f"what stands for 'not there': model_mean, blur, noise, {', '.join(COLOURS)}, R,G,B or an image file",
+        help=f"what stands for 'not there': model_mean, blur, noise, {', '.join(COLOURS)}, R,G,B or an image",
     )
     group.add_argument("--seed", type=int, help="for the same answer again")
     group = parser.add_argument_group("method")
-    group.add_argument("--method", default="rise", metavar="NAME", help=f"{' or '.join(METHODS)} (%(default)s)")
+    group.add_argument("--method", default="rise", metavar="NAME", help=f"{', '.join(METHODS)} (%(default)s)")
     group.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help=f"a parameter of the method; {_parameters()}"
-    )
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help=f"a parameter of the method; choices by name, arrays as @FILE.npy; {_parameters()}",
+    )  # fmt: skip
+    group.add_argument(
+        "--metric", action="append", default=[], metavar="NAME[:KEY=VALUE,...]",
+        help=f"measure the map as well: {', '.join(Metric.DESCRIPTOR.fields_by_name)}",
+    )  # fmt: skip
     group = parser.add_argument_group("when to stop")
     group.add_argument("--max-evaluations", type=int, metavar="ROWS", help="after so many rows of the method")
     group.add_argument("--tolerance", type=float, metavar="RATIO", help="at this relative standard error")
@@ -56,7 +60,9 @@ def question_of(args: argparse.Namespace) -> Question:
     """The question that the flags ask."""
     question = Question(
         model=[Model(*text.split("@", 1)) for text in args.model],
-        method=_method(args.method, args.set),
+        method=args.method,
+        parameters=dict(_setting(text, "set") for text in args.set),
+        metrics=dict(_metric(text) for text in args.metric),
     )
     for name in ("top_k", "link", "seed", "max_evaluations", "tolerance", "allow_partial"):
         if getattr(args, name) is not None:
@@ -92,23 +98,25 @@ def _reference(text: str) -> tuple[str, np.ndarray]:
     return name, np.load(path, allow_pickle=False)
 
 
-def _method(name: str, settings: list[str]) -> Message:
-    """The method's message with the parameters of --set."""
-    _, method = named(name)
-    for setting in settings:
-        key, found, value = setting.partition("=")
-        known = method.DESCRIPTOR.fields_by_name
-        if not found or key not in known:
-            raise InvalidRequest.of("set", f"{name} has no parameter {key!r} (NAME=VALUE); {hint(key, known)}")
-        try:
-            json_format.ParseDict({key: _scalar(value)}, method)
-        except json_format.ParseError as error:
-            raise InvalidRequest.of(f"{name}.{key}", f"{value!r} will not do: {error}") from None
-    return method
+def _metric(text: str) -> tuple[str, dict[str, object]]:
+    """NAME or NAME:KEY=VALUE,KEY=VALUE."""
+    name, _, settings = text.partition(":")
+    return name, dict(_setting(s, "metric") for s in settings.split(",") if s)
 
 
-def _scalar(text: str) -> object:
-    """Numbers, true and false as JSON has them; anything else is a word."""
+def _setting(text: str, flag: str) -> tuple[str, object]:
+    key, found, value = text.partition("=")
+    if not found:
+        raise InvalidRequest.of(flag, f"{text!r} is not NAME=VALUE")
+    return key, _value(value)
+
+
+def _value(text: str) -> object:
+    """Numbers, true and false as JSON has them; @FILE is an array; anything else is a word."""
+    if text.startswith("@"):
+        if not Path(text[1:]).is_file():
+            raise InvalidRequest.of("set", f"there is no file {text[1:]!r}")
+        return np.load(text[1:], allow_pickle=False)
     try:
         return json.loads(text)
     except json.JSONDecodeError:

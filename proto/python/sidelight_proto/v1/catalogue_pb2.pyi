@@ -49,16 +49,18 @@ class MethodEntry(_message.Message):
     def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., paper: _Optional[str] = ..., needs: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Iterable[_Union[ParameterEntry, _Mapping]]] = ..., available: _Optional[bool] = ..., unavailable_reason: _Optional[str] = ...) -> None: ...
 
 class PluginEntry(_message.Message):
-    __slots__ = ("name", "summary", "available", "unavailable_reason")
+    __slots__ = ("name", "summary", "available", "unavailable_reason", "parameters")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     UNAVAILABLE_REASON_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     summary: str
     available: bool
     unavailable_reason: str
-    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., available: _Optional[bool] = ..., unavailable_reason: _Optional[str] = ...) -> None: ...
+    parameters: _containers.RepeatedCompositeFieldContainer[ParameterEntry]
+    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., available: _Optional[bool] = ..., unavailable_reason: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[ParameterEntry, _Mapping]]] = ...) -> None: ...
 
 class TensorEntry(_message.Message):
     __slots__ = ("name", "datatype", "shape", "layout")

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from sidelight_proto.v1 import catalogue_pb2 as _catalogue_pb2
+from sidelight_proto.v1 import metrics_pb2 as _metrics_pb2
 from sidelight_proto.v1 import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -21,27 +22,169 @@ class Rise(_message.Message):
     keep: float
     def __init__(self, masks: _Optional[int] = ..., cells: _Optional[int] = ..., keep: _Optional[float] = ...) -> None: ...
 
+class Perturbation(_message.Message):
+    __slots__ = ("segmentation", "segments", "labels", "smoothing", "sigma", "sampler", "samples", "keep", "calculator", "kernel_width", "ridge", "map_type")
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SMOOTHING_FIELD_NUMBER: _ClassVar[int]
+    SIGMA_FIELD_NUMBER: _ClassVar[int]
+    SAMPLER_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FIELD_NUMBER: _ClassVar[int]
+    CALCULATOR_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_WIDTH_FIELD_NUMBER: _ClassVar[int]
+    RIDGE_FIELD_NUMBER: _ClassVar[int]
+    MAP_TYPE_FIELD_NUMBER: _ClassVar[int]
+    segmentation: _types_pb2.Segmentation
+    segments: int
+    labels: _types_pb2.Tensor
+    smoothing: _types_pb2.Smoothing
+    sigma: float
+    sampler: _types_pb2.Sampler
+    samples: int
+    keep: float
+    calculator: _types_pb2.Calculator
+    kernel_width: float
+    ridge: float
+    map_type: _types_pb2.MapType
+    def __init__(self, segmentation: _Optional[_Union[_types_pb2.Segmentation, str]] = ..., segments: _Optional[int] = ..., labels: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ..., smoothing: _Optional[_Union[_types_pb2.Smoothing, str]] = ..., sigma: _Optional[float] = ..., sampler: _Optional[_Union[_types_pb2.Sampler, str]] = ..., samples: _Optional[int] = ..., keep: _Optional[float] = ..., calculator: _Optional[_Union[_types_pb2.Calculator, str]] = ..., kernel_width: _Optional[float] = ..., ridge: _Optional[float] = ..., map_type: _Optional[_Union[_types_pb2.MapType, str]] = ...) -> None: ...
+
+class Lime(_message.Message):
+    __slots__ = ("segmentation", "segments", "labels", "samples", "kernel_width", "ridge")
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_WIDTH_FIELD_NUMBER: _ClassVar[int]
+    RIDGE_FIELD_NUMBER: _ClassVar[int]
+    segmentation: _types_pb2.Segmentation
+    segments: int
+    labels: _types_pb2.Tensor
+    samples: int
+    kernel_width: float
+    ridge: float
+    def __init__(self, segmentation: _Optional[_Union[_types_pb2.Segmentation, str]] = ..., segments: _Optional[int] = ..., labels: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ..., samples: _Optional[int] = ..., kernel_width: _Optional[float] = ..., ridge: _Optional[float] = ...) -> None: ...
+
+class KernelShap(_message.Message):
+    __slots__ = ("segmentation", "segments", "labels", "samples")
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    segmentation: _types_pb2.Segmentation
+    segments: int
+    labels: _types_pb2.Tensor
+    samples: int
+    def __init__(self, segmentation: _Optional[_Union[_types_pb2.Segmentation, str]] = ..., segments: _Optional[int] = ..., labels: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ..., samples: _Optional[int] = ...) -> None: ...
+
+class Occlusion(_message.Message):
+    __slots__ = ("segmentation", "segments", "labels")
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    segmentation: _types_pb2.Segmentation
+    segments: int
+    labels: _types_pb2.Tensor
+    def __init__(self, segmentation: _Optional[_Union[_types_pb2.Segmentation, str]] = ..., segments: _Optional[int] = ..., labels: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ...) -> None: ...
+
+class Ciu(_message.Message):
+    __slots__ = ("segmentation", "segments", "labels", "inverse")
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    INVERSE_FIELD_NUMBER: _ClassVar[int]
+    segmentation: _types_pb2.Segmentation
+    segments: int
+    labels: _types_pb2.Tensor
+    inverse: bool
+    def __init__(self, segmentation: _Optional[_Union[_types_pb2.Segmentation, str]] = ..., segments: _Optional[int] = ..., labels: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ..., inverse: _Optional[bool] = ...) -> None: ...
+
+class Pda(_message.Message):
+    __slots__ = ("segmentation", "segments", "labels", "samples", "form")
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    FORM_FIELD_NUMBER: _ClassVar[int]
+    segmentation: _types_pb2.Segmentation
+    segments: int
+    labels: _types_pb2.Tensor
+    samples: int
+    form: _types_pb2.PdaForm
+    def __init__(self, segmentation: _Optional[_Union[_types_pb2.Segmentation, str]] = ..., segments: _Optional[int] = ..., labels: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ..., samples: _Optional[int] = ..., form: _Optional[_Union[_types_pb2.PdaForm, str]] = ...) -> None: ...
+
+class Sobol(_message.Message):
+    __slots__ = ("segmentation", "segments", "labels", "samples")
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    segmentation: _types_pb2.Segmentation
+    segments: int
+    labels: _types_pb2.Tensor
+    samples: int
+    def __init__(self, segmentation: _Optional[_Union[_types_pb2.Segmentation, str]] = ..., segments: _Optional[int] = ..., labels: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ..., samples: _Optional[int] = ...) -> None: ...
+
+class Hsic(_message.Message):
+    __slots__ = ("segmentation", "segments", "labels", "samples")
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    segmentation: _types_pb2.Segmentation
+    segments: int
+    labels: _types_pb2.Tensor
+    samples: int
+    def __init__(self, segmentation: _Optional[_Union[_types_pb2.Segmentation, str]] = ..., segments: _Optional[int] = ..., labels: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ..., samples: _Optional[int] = ...) -> None: ...
+
+class Given(_message.Message):
+    __slots__ = ("map",)
+    MAP_FIELD_NUMBER: _ClassVar[int]
+    map: _types_pb2.Tensor
+    def __init__(self, map: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ...) -> None: ...
+
 class ExplainRequest(_message.Message):
-    __slots__ = ("id", "models", "input", "target", "baseline", "rise", "seed", "budget", "outputs")
+    __slots__ = ("id", "models", "input", "target", "baseline", "rise", "perturbation", "lime", "kernel_shap", "occlusion", "ciu", "pda", "sobol", "hsic", "given", "seed", "budget", "outputs", "metrics")
     ID_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     BASELINE_FIELD_NUMBER: _ClassVar[int]
     RISE_FIELD_NUMBER: _ClassVar[int]
+    PERTURBATION_FIELD_NUMBER: _ClassVar[int]
+    LIME_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_SHAP_FIELD_NUMBER: _ClassVar[int]
+    OCCLUSION_FIELD_NUMBER: _ClassVar[int]
+    CIU_FIELD_NUMBER: _ClassVar[int]
+    PDA_FIELD_NUMBER: _ClassVar[int]
+    SOBOL_FIELD_NUMBER: _ClassVar[int]
+    HSIC_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
     id: str
     models: _containers.RepeatedCompositeFieldContainer[_types_pb2.ModelRef]
     input: _types_pb2.Input
     target: _types_pb2.Target
     baseline: _types_pb2.Baseline
     rise: Rise
+    perturbation: Perturbation
+    lime: Lime
+    kernel_shap: KernelShap
+    occlusion: Occlusion
+    ciu: Ciu
+    pda: Pda
+    sobol: Sobol
+    hsic: Hsic
+    given: Given
     seed: int
     budget: _types_pb2.Budget
     outputs: _types_pb2.Outputs
-    def __init__(self, id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_types_pb2.ModelRef, _Mapping]]] = ..., input: _Optional[_Union[_types_pb2.Input, _Mapping]] = ..., target: _Optional[_Union[_types_pb2.Target, _Mapping]] = ..., baseline: _Optional[_Union[_types_pb2.Baseline, _Mapping]] = ..., rise: _Optional[_Union[Rise, _Mapping]] = ..., seed: _Optional[int] = ..., budget: _Optional[_Union[_types_pb2.Budget, _Mapping]] = ..., outputs: _Optional[_Union[_types_pb2.Outputs, _Mapping]] = ...) -> None: ...
+    metrics: _containers.RepeatedCompositeFieldContainer[_metrics_pb2.Metric]
+    def __init__(self, id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_types_pb2.ModelRef, _Mapping]]] = ..., input: _Optional[_Union[_types_pb2.Input, _Mapping]] = ..., target: _Optional[_Union[_types_pb2.Target, _Mapping]] = ..., baseline: _Optional[_Union[_types_pb2.Baseline, _Mapping]] = ..., rise: _Optional[_Union[Rise, _Mapping]] = ..., perturbation: _Optional[_Union[Perturbation, _Mapping]] = ..., lime: _Optional[_Union[Lime, _Mapping]] = ..., kernel_shap: _Optional[_Union[KernelShap, _Mapping]] = ..., occlusion: _Optional[_Union[Occlusion, _Mapping]] = ..., ciu: _Optional[_Union[Ciu, _Mapping]] = ..., pda: _Optional[_Union[Pda, _Mapping]] = ..., sobol: _Optional[_Union[Sobol, _Mapping]] = ..., hsic: _Optional[_Union[Hsic, _Mapping]] = ..., given: _Optional[_Union[Given, _Mapping]] = ..., seed: _Optional[int] = ..., budget: _Optional[_Union[_types_pb2.Budget, _Mapping]] = ..., outputs: _Optional[_Union[_types_pb2.Outputs, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[_metrics_pb2.Metric, _Mapping]]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
     __slots__ = ("id", "results", "resolved", "input_sha256", "method", "timing", "service_version", "warnings", "input_size")

@@ -23,6 +23,76 @@ class Link(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LINK_LOG_SIGMOID_COMPLEMENT: _ClassVar[Link]
     LINK_COSINE: _ClassVar[Link]
 
+class Segmentation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SEGMENTATION_UNSPECIFIED: _ClassVar[Segmentation]
+    SEGMENTATION_GRID: _ClassVar[Segmentation]
+    SEGMENTATION_SLIC: _ClassVar[Segmentation]
+    SEGMENTATION_FELZENSZWALB: _ClassVar[Segmentation]
+    SEGMENTATION_QUICKSHIFT: _ClassVar[Segmentation]
+    SEGMENTATION_WATERSHED: _ClassVar[Segmentation]
+    SEGMENTATION_LABELS: _ClassVar[Segmentation]
+    SEGMENTATION_WORD: _ClassVar[Segmentation]
+    SEGMENTATION_SENTENCE: _ClassVar[Segmentation]
+    SEGMENTATION_TOKEN: _ClassVar[Segmentation]
+
+class Smoothing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SMOOTHING_UNSPECIFIED: _ClassVar[Smoothing]
+    SMOOTHING_NONE: _ClassVar[Smoothing]
+    SMOOTHING_BILINEAR: _ClassVar[Smoothing]
+    SMOOTHING_GAUSSIAN: _ClassVar[Smoothing]
+    SMOOTHING_RANDOM_SHIFT: _ClassVar[Smoothing]
+
+class Sampler(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SAMPLER_UNSPECIFIED: _ClassVar[Sampler]
+    SAMPLER_BERNOULLI: _ClassVar[Sampler]
+    SAMPLER_ONE_OFF: _ClassVar[Sampler]
+    SAMPLER_ONE_ON: _ClassVar[Sampler]
+    SAMPLER_COALITIONS: _ClassVar[Sampler]
+    SAMPLER_RATE: _ClassVar[Sampler]
+    SAMPLER_ANTITHETIC: _ClassVar[Sampler]
+    SAMPLER_KERNEL_PAIRS: _ClassVar[Sampler]
+    SAMPLER_ORTHOGONAL: _ClassVar[Sampler]
+    SAMPLER_SOBOL_PAIRS: _ClassVar[Sampler]
+    SAMPLER_SPACE_FILLING: _ClassVar[Sampler]
+
+class Calculator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CALCULATOR_UNSPECIFIED: _ClassVar[Calculator]
+    CALCULATOR_RISE: _ClassVar[Calculator]
+    CALCULATOR_LIME: _ClassVar[Calculator]
+    CALCULATOR_SHAP: _ClassVar[Calculator]
+    CALCULATOR_PDA: _ClassVar[Calculator]
+    CALCULATOR_PDA_INFORMATION: _ClassVar[Calculator]
+    CALCULATOR_PDA_EVIDENCE: _ClassVar[Calculator]
+    CALCULATOR_CIU: _ClassVar[Calculator]
+    CALCULATOR_INVERSE_CIU: _ClassVar[Calculator]
+    CALCULATOR_SOBOL: _ClassVar[Calculator]
+    CALCULATOR_HSIC: _ClassVar[Calculator]
+
+class MapType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MAP_TYPE_UNSPECIFIED: _ClassVar[MapType]
+    MAP_TYPE_PER_PIXEL: _ClassVar[MapType]
+    MAP_TYPE_PER_SEGMENT: _ClassVar[MapType]
+
+class PdaForm(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PDA_FORM_UNSPECIFIED: _ClassVar[PdaForm]
+    PDA_FORM_DIFFERENCE: _ClassVar[PdaForm]
+    PDA_FORM_INFORMATION: _ClassVar[PdaForm]
+    PDA_FORM_EVIDENCE: _ClassVar[PdaForm]
+
+class Replacement(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REPLACEMENT_UNSPECIFIED: _ClassVar[Replacement]
+    REPLACEMENT_IMAGE_MEAN: _ClassVar[Replacement]
+    REPLACEMENT_BLUR: _ClassVar[Replacement]
+    REPLACEMENT_MODEL_MEAN: _ClassVar[Replacement]
+    REPLACEMENT_REQUEST: _ClassVar[Replacement]
+
 class Executor(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     EXECUTOR_UNSPECIFIED: _ClassVar[Executor]
@@ -60,6 +130,55 @@ LINK_SIGMOID: Link
 LINK_LOG_SIGMOID: Link
 LINK_LOG_SIGMOID_COMPLEMENT: Link
 LINK_COSINE: Link
+SEGMENTATION_UNSPECIFIED: Segmentation
+SEGMENTATION_GRID: Segmentation
+SEGMENTATION_SLIC: Segmentation
+SEGMENTATION_FELZENSZWALB: Segmentation
+SEGMENTATION_QUICKSHIFT: Segmentation
+SEGMENTATION_WATERSHED: Segmentation
+SEGMENTATION_LABELS: Segmentation
+SEGMENTATION_WORD: Segmentation
+SEGMENTATION_SENTENCE: Segmentation
+SEGMENTATION_TOKEN: Segmentation
+SMOOTHING_UNSPECIFIED: Smoothing
+SMOOTHING_NONE: Smoothing
+SMOOTHING_BILINEAR: Smoothing
+SMOOTHING_GAUSSIAN: Smoothing
+SMOOTHING_RANDOM_SHIFT: Smoothing
+SAMPLER_UNSPECIFIED: Sampler
+SAMPLER_BERNOULLI: Sampler
+SAMPLER_ONE_OFF: Sampler
+SAMPLER_ONE_ON: Sampler
+SAMPLER_COALITIONS: Sampler
+SAMPLER_RATE: Sampler
+SAMPLER_ANTITHETIC: Sampler
+SAMPLER_KERNEL_PAIRS: Sampler
+SAMPLER_ORTHOGONAL: Sampler
+SAMPLER_SOBOL_PAIRS: Sampler
+SAMPLER_SPACE_FILLING: Sampler
+CALCULATOR_UNSPECIFIED: Calculator
+CALCULATOR_RISE: Calculator
+CALCULATOR_LIME: Calculator
+CALCULATOR_SHAP: Calculator
+CALCULATOR_PDA: Calculator
+CALCULATOR_PDA_INFORMATION: Calculator
+CALCULATOR_PDA_EVIDENCE: Calculator
+CALCULATOR_CIU: Calculator
+CALCULATOR_INVERSE_CIU: Calculator
+CALCULATOR_SOBOL: Calculator
+CALCULATOR_HSIC: Calculator
+MAP_TYPE_UNSPECIFIED: MapType
+MAP_TYPE_PER_PIXEL: MapType
+MAP_TYPE_PER_SEGMENT: MapType
+PDA_FORM_UNSPECIFIED: PdaForm
+PDA_FORM_DIFFERENCE: PdaForm
+PDA_FORM_INFORMATION: PdaForm
+PDA_FORM_EVIDENCE: PdaForm
+REPLACEMENT_UNSPECIFIED: Replacement
+REPLACEMENT_IMAGE_MEAN: Replacement
+REPLACEMENT_BLUR: Replacement
+REPLACEMENT_MODEL_MEAN: Replacement
+REPLACEMENT_REQUEST: Replacement
 EXECUTOR_UNSPECIFIED: Executor
 EXECUTOR_TRITON: Executor
 EXECUTOR_TRITON_EXPLANATION: Executor
@@ -193,8 +312,28 @@ class TextBaseline(_message.Message):
     replacement: str
     def __init__(self, replacement: _Optional[str] = ...) -> None: ...
 
+class ImageMedianBaseline(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class HistogramBaseline(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RandomColourBaseline(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SegmentMeanBaseline(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class InpaintingBaseline(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Baseline(_message.Message):
-    __slots__ = ("model_mean", "constant", "image_mean", "blur", "noise", "image", "text")
+    __slots__ = ("model_mean", "constant", "image_mean", "blur", "noise", "image", "text", "image_median", "histogram", "random_colour", "segment_mean", "inpainting")
     MODEL_MEAN_FIELD_NUMBER: _ClassVar[int]
     CONSTANT_FIELD_NUMBER: _ClassVar[int]
     IMAGE_MEAN_FIELD_NUMBER: _ClassVar[int]
@@ -202,6 +341,11 @@ class Baseline(_message.Message):
     NOISE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_MEDIAN_FIELD_NUMBER: _ClassVar[int]
+    HISTOGRAM_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_COLOUR_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_MEAN_FIELD_NUMBER: _ClassVar[int]
+    INPAINTING_FIELD_NUMBER: _ClassVar[int]
     model_mean: ModelMeanBaseline
     constant: ConstantBaseline
     image_mean: ImageMeanBaseline
@@ -209,7 +353,12 @@ class Baseline(_message.Message):
     noise: NoiseBaseline
     image: ImageBaseline
     text: TextBaseline
-    def __init__(self, model_mean: _Optional[_Union[ModelMeanBaseline, _Mapping]] = ..., constant: _Optional[_Union[ConstantBaseline, _Mapping]] = ..., image_mean: _Optional[_Union[ImageMeanBaseline, _Mapping]] = ..., blur: _Optional[_Union[BlurBaseline, _Mapping]] = ..., noise: _Optional[_Union[NoiseBaseline, _Mapping]] = ..., image: _Optional[_Union[ImageBaseline, _Mapping]] = ..., text: _Optional[_Union[TextBaseline, _Mapping]] = ...) -> None: ...
+    image_median: ImageMedianBaseline
+    histogram: HistogramBaseline
+    random_colour: RandomColourBaseline
+    segment_mean: SegmentMeanBaseline
+    inpainting: InpaintingBaseline
+    def __init__(self, model_mean: _Optional[_Union[ModelMeanBaseline, _Mapping]] = ..., constant: _Optional[_Union[ConstantBaseline, _Mapping]] = ..., image_mean: _Optional[_Union[ImageMeanBaseline, _Mapping]] = ..., blur: _Optional[_Union[BlurBaseline, _Mapping]] = ..., noise: _Optional[_Union[NoiseBaseline, _Mapping]] = ..., image: _Optional[_Union[ImageBaseline, _Mapping]] = ..., text: _Optional[_Union[TextBaseline, _Mapping]] = ..., image_median: _Optional[_Union[ImageMedianBaseline, _Mapping]] = ..., histogram: _Optional[_Union[HistogramBaseline, _Mapping]] = ..., random_colour: _Optional[_Union[RandomColourBaseline, _Mapping]] = ..., segment_mean: _Optional[_Union[SegmentMeanBaseline, _Mapping]] = ..., inpainting: _Optional[_Union[InpaintingBaseline, _Mapping]] = ...) -> None: ...
 
 class Budget(_message.Message):
     __slots__ = ("max_evaluations", "tolerance", "allow_partial")
@@ -222,16 +371,18 @@ class Budget(_message.Message):
     def __init__(self, max_evaluations: _Optional[int] = ..., tolerance: _Optional[float] = ..., allow_partial: _Optional[bool] = ...) -> None: ...
 
 class Outputs(_message.Message):
-    __slots__ = ("map", "standard_error", "map_at_input", "overlay")
+    __slots__ = ("map", "standard_error", "map_at_input", "overlay", "segments")
     MAP_FIELD_NUMBER: _ClassVar[int]
     STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
     MAP_AT_INPUT_FIELD_NUMBER: _ClassVar[int]
     OVERLAY_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     map: bool
     standard_error: bool
     map_at_input: bool
     overlay: bool
-    def __init__(self, map: _Optional[bool] = ..., standard_error: _Optional[bool] = ..., map_at_input: _Optional[bool] = ..., overlay: _Optional[bool] = ...) -> None: ...
+    segments: bool
+    def __init__(self, map: _Optional[bool] = ..., standard_error: _Optional[bool] = ..., map_at_input: _Optional[bool] = ..., overlay: _Optional[bool] = ..., segments: _Optional[bool] = ...) -> None: ...
 
 class Map(_message.Message):
     __slots__ = ("kind", "resolution", "tensor")
@@ -299,8 +450,38 @@ class ModelProvenance(_message.Message):
     repeatable: bool
     def __init__(self, model: _Optional[_Union[ModelRef, _Mapping]] = ..., executor: _Optional[_Union[Executor, str]] = ..., platform: _Optional[str] = ..., digest: _Optional[str] = ..., precision: _Optional[str] = ..., twin_gap: _Optional[float] = ..., repeatable: _Optional[bool] = ...) -> None: ...
 
+class MetricValue(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+
+class MetricCurve(_message.Message):
+    __slots__ = ("name", "values")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, name: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class MetricResult(_message.Message):
+    __slots__ = ("name", "values", "curves", "replacement", "reason")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    CURVES_FIELD_NUMBER: _ClassVar[int]
+    REPLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    values: _containers.RepeatedCompositeFieldContainer[MetricValue]
+    curves: _containers.RepeatedCompositeFieldContainer[MetricCurve]
+    replacement: str
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., values: _Optional[_Iterable[_Union[MetricValue, _Mapping]]] = ..., curves: _Optional[_Iterable[_Union[MetricCurve, _Mapping]]] = ..., replacement: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
 class Result(_message.Message):
-    __slots__ = ("model", "target", "property", "maps", "units", "overlay_png", "baseline_output_value", "instance_output_value", "attribution_error", "attribution_error_relative", "evaluations", "edits", "rows_done", "stop_reason", "converged", "relative_standard_error", "warnings", "top_classes", "top_classes_scale")
+    __slots__ = ("model", "target", "property", "maps", "units", "overlay_png", "baseline_output_value", "instance_output_value", "attribution_error", "attribution_error_relative", "evaluations", "edits", "rows_done", "stop_reason", "converged", "relative_standard_error", "warnings", "top_classes", "top_classes_scale", "labels", "metrics")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     PROPERTY_FIELD_NUMBER: _ClassVar[int]
@@ -320,6 +501,8 @@ class Result(_message.Message):
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     TOP_CLASSES_FIELD_NUMBER: _ClassVar[int]
     TOP_CLASSES_SCALE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
     model: ModelProvenance
     target: ResolvedTarget
     property: str
@@ -339,7 +522,9 @@ class Result(_message.Message):
     warnings: _containers.RepeatedScalarFieldContainer[str]
     top_classes: _containers.RepeatedCompositeFieldContainer[ClassScore]
     top_classes_scale: str
-    def __init__(self, model: _Optional[_Union[ModelProvenance, _Mapping]] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., property: _Optional[str] = ..., maps: _Optional[_Iterable[_Union[Map, _Mapping]]] = ..., units: _Optional[_Iterable[_Union[UnitScore, _Mapping]]] = ..., overlay_png: _Optional[bytes] = ..., baseline_output_value: _Optional[float] = ..., instance_output_value: _Optional[float] = ..., attribution_error: _Optional[float] = ..., attribution_error_relative: _Optional[float] = ..., evaluations: _Optional[int] = ..., edits: _Optional[int] = ..., rows_done: _Optional[int] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., converged: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., top_classes: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., top_classes_scale: _Optional[str] = ...) -> None: ...
+    labels: Tensor
+    metrics: _containers.RepeatedCompositeFieldContainer[MetricResult]
+    def __init__(self, model: _Optional[_Union[ModelProvenance, _Mapping]] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., property: _Optional[str] = ..., maps: _Optional[_Iterable[_Union[Map, _Mapping]]] = ..., units: _Optional[_Iterable[_Union[UnitScore, _Mapping]]] = ..., overlay_png: _Optional[bytes] = ..., baseline_output_value: _Optional[float] = ..., instance_output_value: _Optional[float] = ..., attribution_error: _Optional[float] = ..., attribution_error_relative: _Optional[float] = ..., evaluations: _Optional[int] = ..., edits: _Optional[int] = ..., rows_done: _Optional[int] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., converged: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., top_classes: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., top_classes_scale: _Optional[str] = ..., labels: _Optional[_Union[Tensor, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[MetricResult, _Mapping]]] = ...) -> None: ...
 
 class Timing(_message.Message):
     __slots__ = ("queue", "edit", "infer", "fold", "total")

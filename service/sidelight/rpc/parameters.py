@@ -1,0 +1,84 @@
+"""Parameters of methods and metrics: the protocol's typed messages to the frozen dataclasses, and back."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from sidelight.core.errors import InvalidRequest
+from sidelight.core.inputs import Input
+from sidelight.core.params import build
+from sidelight.predictors.fit import Geometry
+from sidelight.rpc.tensors import DTYPES, decode_tensor
+
+
+def decode_parameters(kind: type, message: Message, path: str) -> Any:
+    """The parameters `kind` that `message` sets, the rest at their defaults. Raises InvalidRequest naming the field."""
+    metadata = {f.name: f.metadata for f in dataclasses.fields(kind)}
+    given: dict[str, Any] = {}
+    for field, value in message.ListFields():
+        if field.enum_type is not None:
+            if value:  # 0 is "unspecified"
+                given[field.name] = _member(metadata[field.name]["choices"], field, value, f"{path}.{field.name}")
+        elif field.message_type is not None:
+            given[field.name] = torch.from_numpy(decode_tensor(value, f"{path}.{field.name}", tuple(DTYPES)).copy())
+        else:
+            given[field.name] = value
+    return build(kind, given, path)
+
+
+def encode_parameters(params: Any, message: Message) -> None:
+    """Write every number and choice of `params` into `message`. Tensors stay as they were sent."""
+    message.SetInParent()
+    for field in dataclasses.fields(params):
+        value, descriptor = getattr(params, field.name), message.DESCRIPTOR.fields_by_name[field.name]
+        if "choices" in field.metadata:
+            value = numbers(descriptor).get(value.value)
+        if value is not None and descriptor.message_type is None:
+            setattr(message, field.name, value)
+
+
+def numbers(field: FieldDescriptor) -> dict[str, int]:
+    """The numbers of an enum field by name, in lower case and without their prefix; 0 stays out."""
+    values = field.enum_type.values
+    prefix = values[0].name.removesuffix("UNSPECIFIED")
+    return {v.name.removeprefix(prefix).lower(): v.number for v in values if v.number}
+
+
+def _member(kind: Any, field: FieldDescriptor, number: int, path: str) -> Any:
+    known = {n: name for name, n in numbers(field).items()}
+    if number not in known:
+        raise InvalidRequest(path, f"one of {', '.join(known.values())}, not the number {number}")
+    return kind(known[number])
+
+
+def placed(params: Any, x: Input, where: Geometry | None, path: str) -> Any:
+    """The parameters with every tensor brought to the model's input: given there, or over the image as it was sent."""
+    arrays: Mapping[str, torch.Tensor] = {
+        f.name: t
+        for f in dataclasses.fields(params)
+        if "array" in f.metadata and (t := getattr(params, f.name)) is not None
+    }
+    return dataclasses.replace(params, **{n: _placed(t, x, where, f"{path}.{n}") for n, t in arrays.items()})
+
+
+def _placed(t: torch.Tensor, x: Input, where: Geometry | None, path: str) -> torch.Tensor:
+    if tuple(t.shape) == tuple(x.shape):
+        return t
+    if where is None or tuple(t.shape) != where.source:
+        sent = f" or {list(where.source)}, the image as it was sent" if where else ""
+        raise InvalidRequest(f"{path}.shape", f"{list(x.shape)}, the model's input{sent}; not {list(t.shape)}")
+    numbers = t.double().view(1, 1, *t.shape)
+    if t.is_floating_point():
+        resized = F.interpolate(numbers, size=where.resized, mode="bilinear", antialias=True)
+    else:
+        resized = F.interpolate(numbers, size=where.resized, mode="nearest-exact")
+    rows, columns = where.inside
+    top, left = where.offset
+    out = numbers.new_zeros(where.size)
+    out[rows, columns] = resized[0, 0, top + rows.start : top + rows.stop, left + columns.start : left + columns.stop]
+    return out.to(t.dtype)
