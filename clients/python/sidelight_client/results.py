@@ -129,6 +129,11 @@ class Result:
         }
 
     @property
+    def words(self) -> tuple[Unit, ...]:
+        """The units of a text; none for an image, whose units are segments."""
+        return self.units if self.labels is None else ()
+
+    @property
     def value(self) -> float:
         """The explained number on the input."""
         return self.message.instance_output_value

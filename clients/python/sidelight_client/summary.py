@@ -33,10 +33,10 @@ def facts(result: "Result") -> list[tuple[str, str]]:
 
 def coloured(result: "Result") -> Iterator[Piece]:
     """Pieces of the text in order: (piece, its unit or None, its colour or None)."""
-    largest = max((abs(u.score) for u in result.units), default=0.0)
+    largest = max((abs(u.score) for u in result.words), default=0.0)
     text = result.source.text if result.source else None
     at = 0
-    for unit in result.units:
+    for unit in result.words:
         if text is not None and unit.begin is not None and unit.end is not None:
             if unit.begin > at:
                 yield text[at : unit.begin], None, None
@@ -45,5 +45,5 @@ def coloured(result: "Result") -> Iterator[Piece]:
         else:
             yield unit.name, unit, pictures.word_colour(unit.score, largest)
             yield " ", None, None
-    if text is not None and result.units and at < len(text):
+    if text is not None and result.words and at < len(text):
         yield text[at:], None, None

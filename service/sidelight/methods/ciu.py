@@ -26,4 +26,5 @@ def ciu(p: CiuParams) -> Combination:
     return Combination(
         "ciu", p.segmentation, Segmentation.SLIC, p.segments, p.labels,
         sampler=sampler, calculator=calculator, map_type=MapType.PER_SEGMENT,
+        names={"calculator": "inverse"},
     )  # fmt: skip

@@ -2,7 +2,8 @@
 
     a = argmin sum_n pi(z_n) (y_n - a.z_n - a_0)^2 + lambda |a|^2         pi(z) = exp(-D(z)^2 / width^2)     (eq. 2)
 
-z_n which segments are kept, D the cosine distance between z and all ones.
+z_n which segments are kept, D the cosine distance between z and all ones. (The package `lime` weighs by the square root
+of this kernel: its width is ours over sqrt 2.)
 """
 
 from dataclasses import dataclass

@@ -31,4 +31,5 @@ def pda(p: PdaParams) -> Combination:
     return Combination(
         "pda", p.segmentation, segments=p.segments, labels=p.labels, smooth_images=Smoothing.GAUSSIAN,
         sampler=Sampler.ORTHOGONAL, samples=p.samples, calculator=CALCULATORS[p.form],
+        names={"calculator": "form"},
     )  # fmt: skip

@@ -27,4 +27,7 @@ class RiseParams:
 @family("rise", params=RiseParams, paper="Petsiuk et al., BMVC 2018")
 def rise(p: RiseParams) -> Combination:
     """Mean of random masks, weighted by the model's output under each."""
-    return Combination("rise", segments=p.cells**2, smooth_images=Smoothing.RANDOM_SHIFT, samples=p.masks, keep=p.keep)
+    return Combination(
+        "rise", segments=p.cells**2, smooth_images=Smoothing.RANDOM_SHIFT, samples=p.masks, keep=p.keep,
+        names={"segments": "cells", "samples": "masks"},
+    )  # fmt: skip

@@ -19,7 +19,7 @@ from sidelight.core.fold import First, Fold
 from sidelight.core.inputs import ImageInput, TextInput, sentences
 from sidelight.core.job import Job, Saliency
 from sidelight.core.stream import Stream
-from sidelight.core.sweep import Placement, Plan, Rows, Sweep, ask
+from sidelight.core.sweep import Placement, Plan, Rows, Stop, Stopped, Sweep, ask
 from sidelight.perturbation import calculators, coalitions, dependence, designs, regression, samplers, sensitivity
 from sidelight.perturbation.attribution import Attribution
 from sidelight.perturbation.combination import Combination, least, segmentation, smoothing
@@ -37,10 +37,10 @@ def perturb(job: Job, c: Combination) -> Plan[Saliency]:
     field = yield from _field(job.input, c, job.stream)
     if field.units < least(c, job.input):
         mend = "the image falls into one segment, which leaves nothing to compare: choose another segmentation"
-        raise InvalidRequest(f"{c.name}.segmentation", mend)
+        raise c.wrong("segmentation", mend)
     if isinstance(job.input, ImageInput) and job.input.from_segments and isinstance(field, Grid | Segments):
         job = yield from _with_baseline(job, job.input, field.labels)
-    with _naming(c.name):
+    with _naming(c):
         sampler = SAMPLERS[c.sampler](job, field.units, c)
         fold = _fold(job, c, field, sampler)
 
@@ -54,17 +54,19 @@ def perturb(job: Job, c: Combination) -> Plan[Saliency]:
         size = field.units  # `samples` is of designs without an end
     folded = yield from ask(Sweep(Forward(job.model), size, render, fold, job.input.like))
     if folded.value is None:
-        raise InvalidRequest("budget.max_evaluations", f"too small for one design of {field.units} units: allow more")
+        if folded.stop is Stop.COMPLETE:  # more superpixels than were asked for
+            raise c.wrong("samples", f"too few for one design of {field.units} segments: allow more")
+        raise Stopped(folded.stop)
     return replace(folded.value, job=job)
 
 
 @contextmanager
-def _naming(name: str) -> Iterator[None]:
+def _naming(c: Combination) -> Iterator[None]:
     """A part names its own parameter; the caller knows it as the method's."""
     try:
         yield
     except InvalidRequest as error:
-        raise InvalidRequest(f"{name}.{error.field}", error.mend) from error
+        raise c.wrong(error.field, error.mend) from error
 
 
 # -- segment and smooth ------------------------------------------------------------------------------------------------
@@ -86,13 +88,13 @@ def _(x: TextInput, c: Combination, stream: Stream) -> Plan[Field]:
 @_field.register
 def _(x: ImageInput, c: Combination, stream: Stream) -> Plan[Field]:
     kind, smooth = segmentation(x, c), smoothing(x, c)
-    with _naming(c.name):
+    with _naming(c):
         if smooth is Smoothing.RANDOM_SHIFT:
             return ShiftedGrid(x.shape, c.cells, stream.child("shift"))
         if kind is Segmentation.GRID:
             return Grid(x.shape, c.cells, smooth.value, c.sigma)
     labels = _dense(c.labels) if c.labels is not None else (yield from _superpixels(x, kind, c.segments))
-    with _naming(c.name):
+    with _naming(c):
         if (count := int(labels.max()) + 1) > MAX_SEGMENTS:
             raise InvalidRequest("labels", f"at most {MAX_SEGMENTS} segments, not {count}")
         return Segments(labels, (c.sigma or default_sigma(x.shape)) if smooth is Smoothing.GAUSSIAN else None)

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 def show(answer: Explanation, files: list[Path]) -> None:
     """The answer on standard output."""
     for result in answer.results:
-        if result.units:
+        if result.words:
             stdout.print(_words(result), end="\n\n")
         stdout.print(_table(summary.facts(result)))
         _warn(result.warnings)
@@ -95,6 +95,6 @@ def _words(result: Result) -> Text:
     text = Text()
     for piece, _, colour in summary.coloured(result):
         text.append(piece, style=f"black on rgb({','.join(map(str, colour))})" if colour else "")
-    strongest = sorted(result.units, key=lambda unit: -abs(unit.score))[:5]
+    strongest = sorted(result.words, key=lambda unit: -abs(unit.score))[:5]
     text.append("\n" + ", ".join(f"{unit.name} {unit.score:+.3g}" for unit in strongest), style="dim")
     return text
