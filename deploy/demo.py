@@ -1,7 +1,7 @@
-"""Explain a photo of a cat through Sidelight and a real Triton, then stop everything again (run by `make demo`).
+"""Explain a photo of a cat and a sentence through Sidelight and a real Triton, then stop everything again.
 
-    python deploy/demo.py                 # a photo, an answer, a picture of it in build/demo
-    python deploy/demo.py --embedded      # the same model inside the service, without Triton
+    python deploy/demo.py                 # two answers, the pictures of them in build/demo (`make demo`)
+    python deploy/demo.py --embedded      # the same models inside the service, without Triton
     python deploy/demo.py --serve         # the same set-up, up until Ctrl-C (`make serve`)
 
 Servers listen on loopback. Whatever ends this process, Ctrl-C and SIGKILL included, ends them too: each is the child of
@@ -11,6 +11,7 @@ a supervisor that watches a pipe (see triton/supervisor.py).
 import argparse
 import contextlib
 import json
+import math
 import os
 import re
 import shlex
@@ -22,6 +23,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from PIL import Image
 from rich.console import Console
@@ -38,6 +40,9 @@ from installation import TritonUnavailable  # noqa: E402
 from server import TritonFailed, TritonServer  # noqa: E402
 
 MODEL = "efficientnet_lite0"
+TEXT_MODEL = "sentiment"
+MODELS = (MODEL, TEXT_MODEL)
+SENTENCE = "The plot is thin and the jokes are stale, but the music is wonderful and the actors are a joy to watch."
 START_SECONDS = 180  # reading torch from a cold disk is slow
 METRICS = (  # patterns of the five lines shown
     "sidelight_explanations_total.*rise",
@@ -54,7 +59,7 @@ class ServiceFailed(RuntimeError):
 
 
 class Service:
-    """Sidelight as a child process: a context manager that is ready inside the block and gone after it.
+    """Sidelight as a child process: a context manager that has all models ready inside the block, and is gone after it.
 
     arguments: its command line, but for the ports, which it chooses itself. `grpc` and `metrics` are its addresses.
     """
@@ -101,14 +106,20 @@ class Service:
         addresses = json.loads(line)
         self.grpc, self.metrics = addresses["grpc"], addresses["metrics"]
         with Client(self.grpc) as client:
-            while True:
-                try:
-                    client.health(wait=True, deadline=1)
-                    return
-                except SidelightError as error:
-                    self.check()
-                    if time.monotonic() > ends:
-                        raise self._failed(f"was not ready within {START_SECONDS} s: {error}") from None
+            while waiting := self._waiting(client):
+                self.check()
+                if time.monotonic() > ends:
+                    raise self._failed(f"was not ready within {START_SECONDS} s: {waiting}")
+                time.sleep(0.1)
+
+    @staticmethod
+    def _waiting(client: Client) -> str:
+        """What it still waits for; empty when every model is ready."""
+        try:
+            client.health(wait=True, deadline=1)
+            return "; ".join(f"{m.name}: {m.reason}" for m in client.catalogue().models if not m.ready)
+        except SidelightError as error:
+            return str(error)
 
     def _failed(self, what: str) -> ServiceFailed:
         tail = self._log.read_text(errors="replace")[-4000:]
@@ -116,18 +127,21 @@ class Service:
 
 
 def embedded() -> list[str]:
-    """The service's arguments for the model inside it."""
+    """The service's arguments for the models inside it."""
     return ["--config", str(DEPLOY / "embedded.toml")]
 
 
 def on_triton(running: contextlib.ExitStack, out: Path) -> list[str]:
-    """Start Triton; the service's arguments for the model there. Raises TritonUnavailable where none can be had."""
+    """Start Triton; the service's arguments for the models there. Raises TritonUnavailable where none can be had."""
     began = time.monotonic()
     triton = TritonServer([BUILD / "models"], log=out / "triton.log")
     console.print("Starting Triton ...")
     running.enter_context(triton)
     console.print(f"Triton is ready on {triton.grpc} after {time.monotonic() - began:.1f} s")
-    return ["--triton", triton.grpc, "--model", MODEL, "--card", str(TRITON / "cards" / f"{MODEL}.toml")]
+    served = (f'[[models]]\ncard = "{TRITON}/cards/{name}.toml"\ntriton = "{triton.grpc}"\n' for name in MODELS)
+    config = out / "sidelight.toml"
+    config.write_text("".join(served))
+    return ["--config", str(config)]
 
 
 def save_photo(out: Path) -> Path:
@@ -137,11 +151,11 @@ def save_photo(out: Path) -> Path:
     return path
 
 
-def explain(address: str, photo: Path, masks: int) -> Explanation:
+def explain(address: str, masks: int, **question: Any) -> Explanation:
     """Ask the service, showing progress."""
     with Client(address) as client, ProgressLine(console) as line:
         return client.explain(
-            photo, model=MODEL, method=Rise(masks=masks), link="probability", seed=1, deadline=3600, on_progress=line
+            **question, method=Rise(masks=masks), link="probability", seed=1, deadline=3600, on_progress=line
         )
 
 
@@ -171,7 +185,7 @@ def run(args: argparse.Namespace, running: contextlib.ExitStack) -> None:
     try:
         arguments = embedded() if args.embedded else on_triton(running, args.out)
     except TritonUnavailable as error:
-        console.print(f"No Triton here: {error}.\nThe service holds the same model itself instead.")
+        console.print(f"No Triton here: {error}.\nThe service holds the same models itself instead.")
         arguments = embedded()
     console.print("Starting Sidelight ...")
     began = time.monotonic()
@@ -180,12 +194,18 @@ def run(args: argparse.Namespace, running: contextlib.ExitStack) -> None:
     if args.serve:
         stay(service, photo)
     console.print(f"\nWhat makes {shown(photo)} what the model says it is? {args.masks} masked copies will tell.")
-    answer = explain(service.grpc, photo, args.masks)
+    answer = explain(service.grpc, args.masks, input=photo, model=MODEL)
     console.print()
     show(answer, [])
+    written = [*answer.save(args.out), side_by_side(photo, args.out / "overlay.png")]
+    copies = math.ceil(args.masks / 2)  # fewer, since there are fewer words than cells in a picture
+    console.print(f"\nAnd which words make a sentence what the model says it is? {copies} copies that lack some tell.")
+    answer = explain(service.grpc, copies, text=SENTENCE, model=TEXT_MODEL)
+    console.print()
+    show(answer, [])
+    written += answer.save(args.out / "sentence")
     console.print("\nWritten:")
-    overlay = args.out / "overlay.png"
-    for path in [*answer.save(args.out), side_by_side(photo, overlay)]:
+    for path in written:
         console.print(f"  {shown(path)}")
     console.print(f"\nFive lines of {service.metrics}:")
     for line in metric_lines(service.metrics):
@@ -195,9 +215,10 @@ def run(args: argparse.Namespace, running: contextlib.ExitStack) -> None:
 
 def stay(service: Service, photo: Path) -> None:
     """Until interrupted. Raises ServiceFailed if the service ends by itself."""
-    command = [shown(Path(sys.executable).with_name("sidelight")), "explain", shown(photo), "--model", MODEL]
-    command += ["--address", service.grpc, "--out", shown(photo.with_name("answer"))]
-    console.print(f"\nmetrics  {service.metrics}\ntry      {shlex.join(command)}\nstop     Ctrl-C")
+    command = [shown(Path(sys.executable).with_name("sidelight")), "explain", "--address", service.grpc]
+    one = shlex.join([*command, shown(photo), "--model", MODEL, "--out", shown(photo.with_name("answer"))])
+    other = shlex.join([*command, "--text", SENTENCE, "--model", TEXT_MODEL])
+    console.print(f"\nmetrics  {service.metrics}\ntry      {one}\n         {other}\nstop     Ctrl-C")
     while True:
         service.check()
         time.sleep(0.5)
@@ -217,12 +238,12 @@ def interrupt(*_: int | FrameType | None) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Explain a photo through Sidelight and Triton on this machine.")
-    parser.add_argument("--embedded", action="store_true", help="the model inside the service, without Triton")
+    parser = argparse.ArgumentParser(description="Explain a photo and a sentence on this machine.")
+    parser.add_argument("--embedded", action="store_true", help="the models inside the service, without Triton")
     parser.add_argument("--serve", action="store_true", help="stay up until Ctrl-C")
     parser.add_argument("--masks", type=int, default=2000, help="masked copies of the photo (%(default)s)")
     parser.add_argument(
-        "--out", type=Path, default=BUILD / "demo", help="folder for photo, answer and logs (%(default)s)"
+        "--out", type=Path, default=BUILD / "demo", help="folder for photo, answers and logs (%(default)s)"
     )
     args = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -4,14 +4,15 @@ python deploy/gallery.py [PHOTO]      # build/gallery/methods.jpg; without a pho
 """
 
 import sys
+from typing import Any
 
-from demo import BUILD, MODEL, Service, console, embedded
+from demo import BUILD, MODEL, Service, console, embedded  # type: ignore[import-not-found]  # beside this script
 from PIL import Image, ImageDraw
 from sidelight_client import Client, Result
 from skimage import data
 
 OUT = BUILD / "gallery"
-PANELS = {  # caption: method, its parameters, the baseline
+PANELS: dict[str, tuple[str, dict[str, Any], str]] = {  # caption: method, its parameters, the baseline
     "rise": ("rise", {"masks": 2000}, "model_mean"),
     "lime": ("lime", {"samples": 1000}, "segment_mean"),
     "kernel_shap": ("kernel_shap", {"samples": 2000}, "segment_mean"),

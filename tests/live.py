@@ -1,15 +1,13 @@
-"""The real thing on loopback: Triton with the demo's model, the service as its own process, a photo."""
+"""The real thing on loopback: Triton with the demo's models, the service as its own process, a photo."""
 
 import functools
 import importlib.util
 import io
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from sidelight_client import Client
 from skimage import data
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,14 +16,16 @@ _SPEC = importlib.util.spec_from_file_location("demo", ROOT / "deploy" / "demo.p
 demo = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(demo)
 MODEL, Service, TritonServer = demo.MODEL, demo.Service, demo.TritonServer
+TEXT_MODEL, TOKEN_MODEL = demo.TEXT_MODEL, "sentiment_tokens"
 
-CARD = ROOT / "deploy" / "triton" / "cards" / f"{MODEL}.toml"
+CARDS = ROOT / "deploy" / "triton" / "cards"
+CARD = CARDS / f"{MODEL}.toml"
 REPOSITORY = ROOT / "build" / "models"
 
 
 @contextmanager
 def triton(folder: Path, *repositories: Path) -> Iterator[demo.TritonServer]:
-    """A real Triton with the demo's model, or the given repositories."""
+    """A real Triton with the demo's models, or the given repositories."""
     with TritonServer(list(repositories) or [REPOSITORY], log=folder / "triton.log") as server:
         yield server
 
@@ -36,17 +36,12 @@ def service(folder: Path, config: str) -> Iterator[demo.Service]:
     path = folder / "sidelight.toml"
     path.write_text(config)
     with Service(["--config", str(path)], folder / "sidelight.log") as running:
-        with Client(running.grpc) as client:
-            ends = time.monotonic() + 60
-            while waiting := [m for m in client.catalogue().models if not m.ready]:
-                assert time.monotonic() < ends, [f"{m.name}: {m.reason}" for m in waiting]
-                time.sleep(0.1)
         yield running
 
 
-def on_triton(address: str, more: str = "") -> str:
-    """Configuration for the demo's model on the Triton at `address`."""
-    return f'[[models]]\ncard = "{CARD}"\ntriton = "{address}"\n{more}\n'
+def on_triton(address: str, more: str = "", name: str = MODEL) -> str:
+    """Configuration for one of the demo's models on the Triton at `address`."""
+    return f'[[models]]\ncard = "{CARDS / name}.toml"\ntriton = "{address}"\n{more}\n'
 
 
 def embedded(more: str = "", name: str = MODEL) -> str:

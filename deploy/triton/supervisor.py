@@ -25,8 +25,13 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def die_with_parent() -> None:
-    """Have the kernel end the command where this supervisor itself is killed. Runs between fork and exec."""
+    """Have the kernel end the command where this supervisor itself is killed. Runs between fork and exec.
+
+    The command takes SIGTERM again, which it would otherwise ignore, as this process does, until it has a handler.
+    """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for interrupt in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(interrupt, signal.SIG_DFL)
 
 
 def supervise(command: list[str], grace: float) -> int:

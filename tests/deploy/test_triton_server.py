@@ -83,6 +83,16 @@ def test_nothing_of_triton_outlives_a_launcher_that_is_killed(triton_venv: Path,
     assert not regions_of(launcher.pid)
 
 
+def test_a_command_that_is_still_starting_is_ended_at_once():
+    supervisor = [sys.executable, "-I", str(Path(server.__file__).with_name("supervisor.py")), "60", "none_", "--"]
+    process = subprocess.Popen([*supervisor, "sleep", "600"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    while not psutil.Process(process.pid).children():
+        time.sleep(0.05)
+    began = time.monotonic()
+    process.communicate()  # closes the pipe
+    assert time.monotonic() - began < 10
+
+
 def test_a_model_that_does_not_load_is_reported_with_the_log(triton_venv: Path, echo_repository: Path, tmp_path: Path):
     (echo_repository / "echo" / "1" / "model.py").write_text("raise ValueError('no such weights')")
     triton = TritonServer([echo_repository], triton_venv, log=tmp_path / "log")

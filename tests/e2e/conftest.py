@@ -9,9 +9,10 @@ from sidelight_client import Client
 
 @pytest.fixture(scope="session")
 def real(tmp_path_factory):
-    """A real Triton, the service before it with the same network embedded beside it, and a client."""
+    """A real Triton, the service before it with the photo's network embedded beside it too, and a client."""
     folder = tmp_path_factory.mktemp("real")
     with live.triton(folder) as triton:
-        config = live.on_triton(triton.grpc) + live.embedded(name="twin")
+        served = (live.on_triton(triton.grpc, name=name) for name in (live.MODEL, live.TEXT_MODEL, live.TOKEN_MODEL))
+        config = "".join(served) + live.embedded(name="twin")
         with live.service(folder, config) as service, Client(service.grpc) as client:
             yield SimpleNamespace(triton=triton, service=service, client=client, folder=folder)
