@@ -276,6 +276,7 @@ async def serve(config: Config, makers: Makers) -> None:
         loop.add_signal_handler(number, end)
     try:
         addresses = await service.start()
+        service.engine.warm()
         print(json.dumps({"event": "ready", **addresses}), flush=True)
         await ended.wait()
     finally:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from client.test_stream import endless
 from google.rpc import error_details_pb2 as details
 from PIL import Image
 from sidelight_client.cli import main
+from sidelight_proto.v1 import types_pb2
 
 Code = grpc.StatusCode
 
@@ -78,6 +80,38 @@ def test_flags_become_the_request(explain, service):
     assert asked.target.contrast[0].label == "dog" and (asked.rise.masks, asked.rise.keep) == (8000, 0.25)
     assert list(asked.baseline.constant.value) == [10, 20, 30] and asked.seed == 7 and asked.id == "mine"
     assert asked.budget.max_evaluations == 500 and asked.budget.allow_partial and asked.outputs.map_at_input
+
+
+def test_parameters_and_metrics_become_the_request(explain, service, tmp_path):
+    np.save(tmp_path / "labels.npy", np.arange(48).reshape(6, 8))
+    np.save(tmp_path / "mask.npy", np.ones((6, 8), bool))
+    code, _, err = explain(
+        *["--method", "lime", "--set", "segmentation=labels", "--set", f"labels=@{tmp_path / 'labels.npy'}"],
+        *["--set", "samples=50", "--metric", "srg:steps=20,normalised=true,replacement=blur", "--metric", "deletion"],
+        *["--metric", f"pointing_game:mask=@{tmp_path / 'mask.npy'},tolerance=2", "--baseline", "segment_mean"],
+    )
+    assert code == 0, err
+    asked = service.requests[0].explanation
+    assert (asked.lime.segmentation, asked.lime.samples) == (types_pb2.SEGMENTATION_LABELS, 50)
+    assert list(asked.lime.labels.shape) == [6, 8] and asked.baseline.HasField("segment_mean")
+    srg, deletion, pointing = asked.metrics
+    assert (srg.srg.steps, srg.srg.normalised, srg.srg.replacement) == (20, True, types_pb2.REPLACEMENT_BLUR)
+    assert deletion.HasField("deletion") and pointing.pointing_game.tolerance == 2
+    assert pointing.pointing_game.mask.datatype == "UINT8"
+
+
+def test_metrics_are_told_with_their_numbers_or_as_not_measured(explain, service):
+    def script(request, context):
+        told = result()
+        told.metrics.add(name="srg", values=[types_pb2.MetricValue(name="srg", value=0.25)])
+        told.metrics.add(name="stability", reason="the deadline came first")
+        told.warnings.append("metric stability was not measured: the deadline came first")
+        yield answer(request.explanation, told)
+
+    service.script = script
+    code, out, _ = explain("--metric", "srg", "--metric", "stability")
+    assert code == 0
+    assert "srg 0.25" in out and "not measured" in out and "the deadline came first" in out
 
 
 def test_a_photo_may_come_from_standard_input(run, photo, service, monkeypatch):
@@ -162,6 +196,36 @@ def test_a_deadline_tells_how_far_it_came(explain, service):
 def test_wrong_usage_is_exit_code_2_with_what_would_do(run, arguments, complaint):
     code, out, err = run(*arguments)
     assert (code, out) == (2, "") and complaint in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--reference", f"cats={__file__}"], "reference: .*is not a .npy file"),
+        (["--set", "samples"], "set: 'samples' is not NAME=VALUE"),
+        (["--set", "labels=@none.npy"], "set: there is no file 'none.npy'"),
+        (["--set", f"labels=@{__file__}"], "set: .*is not a .npy file"),
+        (["--set", "labels=3,4"], "lime.labels: an array of numbers"),
+        (["--set", "samples=2.5"], "lime.samples: takes a whole number"),
+        (["--set", "segmentation=slick"], "did you mean slic"),
+        (["--metric", "srgg"], "did you mean srg"),
+        (["--metric", "srg:steps"], "metric: 'steps' is not NAME=VALUE"),
+        (["--metric", "srg:step=3"], "metrics.srg.step: .*did you mean steps"),
+        (["--metric", "srg", "--metric", "srg:steps=3"], "metric: srg is asked for twice"),
+        (["--metric", "pointing_game:mask=@no.npy"], "metric: there is no file 'no.npy'"),
+    ],
+)
+def test_wrong_parameters_and_metrics_are_exit_code_2_with_what_would_do(explain, flags, complaint):
+    code, out, err = explain("--method", "lime", *flags)
+    assert (code, out) == (2, "") and re.search(complaint, err), err
+
+
+def test_an_archive_and_an_empty_file_are_no_arrays(explain, tmp_path):
+    np.savez(tmp_path / "several.npz", labels=np.ones(3))
+    (tmp_path / "empty.npy").touch()
+    for name in ("several.npz", "empty.npy"):
+        code, out, err = explain("--method", "lime", "--set", f"labels=@{tmp_path / name}")
+        assert (code, out) == (2, "") and "is not a .npy file" in err
 
 
 def test_catalogue_lists_models_and_the_methods_parameters_with_bounds(run):

@@ -1,5 +1,6 @@
 """What the caller says, as the message that is sent."""
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -210,3 +211,81 @@ def test_a_model_has_to_be_named():
 def test_a_misspelt_argument_is_an_error_and_not_a_default():
     with pytest.raises(TypeError, match="did you mean baseline"):
         asked(basline="blur")
+
+
+# -- parameters and metrics in plain words -----------------------------------------------------------------------------
+
+
+def test_parameters_in_plain_words_are_the_methods_message():
+    labels = np.arange(6).reshape(2, 3)
+    said = asked(method="lime", parameters={"segmentation": "labels", "samples": np.int64(500), "labels": labels}).lime
+    assert (said.segmentation, said.samples) == (types_pb2.SEGMENTATION_LABELS, 500)
+    assert not said.HasField("ridge")
+    assert (said.labels.datatype, list(said.labels.shape)) == ("INT64", [2, 3])
+    np.testing.assert_array_equal(tensors.Chunks().decode(said.labels), labels)
+    assert asked(method=Rise(masks=8000), parameters={"keep": 0.3}).rise == Rise(masks=8000, keep=0.3)
+
+
+def test_parameters_leave_the_message_that_was_given_as_it_was():
+    given = Rise(masks=8000)
+    asked(method=given, parameters={"masks": 5})
+    assert given == Rise(masks=8000)
+
+
+@pytest.mark.parametrize(
+    ("array", "datatype"),
+    [
+        (np.zeros((2, 3), bool), "UINT8"),
+        (np.zeros((2, 3), np.uint8), "INT64"),
+        (np.zeros((2, 3), ">i4"), "INT64"),
+        (np.zeros((2, 3), np.float64), "FP32"),
+        ([[0, 1], [1, 2]], "INT64"),
+    ],
+)
+def test_arrays_are_sent_in_a_datatype_that_requests_take(array, datatype):
+    assert asked(method="occlusion", parameters={"labels": array}).occlusion.labels.datatype == datatype
+
+
+def test_every_choice_goes_by_the_name_that_the_catalogue_has():
+    from sidelight.methods.perturbation import PerturbationParams
+    from sidelight.rpc.catalogue import _parameter
+
+    for parameter in map(_parameter, dataclasses.fields(PerturbationParams)):
+        for choice in parameter.choices:
+            said = asked(method="perturbation", parameters={parameter.name: choice}).perturbation
+            assert (getattr(said, parameter.name) == 0) == (choice == "auto")
+
+
+def test_metrics_go_by_name_with_or_without_parameters():
+    assert [m.WhichOneof("kind") for m in asked(metrics=["srg", "deletion"]).metrics] == ["srg", "deletion"]
+    assert [m.WhichOneof("kind") for m in asked(metrics="srg").metrics] == ["srg"]
+    mask = np.ones((2, 2), bool)
+    found = asked(metrics={"srg": {"steps": 20, "replacement": "blur"}, "pointing_game": {"mask": mask}}).metrics
+    assert (found[0].srg.steps, found[0].srg.replacement) == (20, types_pb2.REPLACEMENT_BLUR)
+    assert found[1].pointing_game.mask.datatype == "UINT8"
+    assert asked(metrics={"srg": None}).metrics[0].WhichOneof("kind") == "srg"
+    assert not asked(metrics=None, parameters=None).metrics
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"method": "lime", "parameters": {"sample": 3}}, "lime.sample: .*did you mean samples"),
+        ({"method": "lime", "parameters": {"segmentation": "slick"}}, "lime.segmentation: .*did you mean slic"),
+        ({"method": "lime", "parameters": {"segmentation": ["slic"]}}, "lime.segmentation: .*the name of a choice"),
+        ({"method": "lime", "parameters": {"samples": 3.5}}, "lime.samples: takes a whole number"),
+        ({"method": "lime", "parameters": {"samples": -1}}, "lime.samples: takes a whole number"),
+        ({"method": "lime", "parameters": {"ridge": "much"}}, "lime.ridge: takes a number"),
+        ({"method": "ciu", "parameters": {"inverse": "yes"}}, "ciu.inverse: takes true or false"),
+        ({"method": "lime", "parameters": {"labels": "photo.npy"}}, "lime.labels: an array of numbers"),
+        ({"method": "lime", "parameters": {"labels": [[1, 2], [3]]}}, "lime.labels: "),
+        ({"method": "lime", "parameters": {"labels": np.ones(3, complex)}}, "lime.labels: an array of numbers"),
+        ({"metrics": ["srgg"]}, "did you mean srg"),
+        ({"metrics": [3]}, "metrics: 3 is unknown"),
+        ({"metrics": {"srg": {"step": 3}}}, "metrics.srg.step: .*did you mean steps"),
+        ({"metrics": {"srg": {"replacement": "black"}}}, "metrics.srg.replacement: "),
+    ],
+)
+def test_a_wrong_parameter_is_named_without_a_round_trip(arguments, complaint):
+    with pytest.raises(InvalidRequest, match=complaint):
+        asked(**arguments)

@@ -8,7 +8,7 @@ from perturbation_games import Game, attribute, fold, play, target
 from sidelight.core.stream import Stream
 from sidelight.perturbation.calculators import Ciu, InverseCiu, Pda, Rise
 from sidelight.perturbation.coalitions import Coalitions, KernelPairs
-from sidelight.perturbation.dependence import Hsic
+from sidelight.perturbation.dependence import Hsic, median_distance
 from sidelight.perturbation.designs import Orthogonal, SobolPairs, SpaceFilling
 from sidelight.perturbation.fields import Units
 from sidelight.perturbation.options import PdaForm
@@ -99,11 +99,12 @@ def test_sobol_on_an_additive_game_converges_to_the_share_of_variance():
     torch.testing.assert_close(s.maps[0], torch.tensor([1, 4, 9]).double() / 14, rtol=0, atol=0.02)
 
 
-def test_hsic_equals_the_trace_of_its_kernel_matrices():
-    sampler = SpaceFilling(Stream(1), 8, 100)
-    z, y = rows_of(sampler, 100)
+@pytest.mark.parametrize("n", [100, 600])  # rows are compared in blocks of 256
+def test_hsic_equals_the_trace_of_its_kernel_matrices(n):
+    sampler = SpaceFilling(Stream(1), 8, n)
+    z, y = rows_of(sampler, n)
     a = Hsic(sampler, Units(8), True, target(2))
-    for rows in (range(30), range(30, 100)):
+    for rows in (range(30), range(30, n)):
         a.add(rows, None, {"y": torch.from_numpy(y[rows.start : rows.stop])})
     np.testing.assert_allclose(a.value().maps, [replicas.hsic(z, v) for v in y.T], rtol=1e-9)
 
@@ -116,6 +117,19 @@ def test_hsic_is_nothing_where_the_output_is_constant_and_most_where_it_depends(
     constant, dependent = a.value().maps
     assert not constant.any()
     assert dependent.argsort(descending=True)[:2].tolist() == [2, 4] and dependent[[0, 1, 3]].max() < 1e-9
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 50, 51, 300])
+def test_the_median_distance_is_that_of_all_pairs(n):
+    y = torch.randn(n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+    for scale in (1.0, 1e-9, 1e9):
+        expected = torch.pdist(scale * y.unsqueeze(1)).median().item()
+        assert median_distance(scale * y) == pytest.approx(expected, rel=1e-12)
+
+
+def test_where_most_outputs_are_equal_the_mean_distance_stands_in():
+    y = torch.tensor([3.0, 3, 3, 3, 5], dtype=torch.float64)
+    assert median_distance(y) == pytest.approx(0.8) and median_distance(y[:4]) == 0
 
 
 @pytest.mark.parametrize("units", [1, 2, 3, 5, 8, 10])

@@ -15,10 +15,20 @@ SidelightError
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class SidelightError(Exception):
-    """Base of all errors that a caller may see."""
+    """Base of all errors that a caller may see. They cross from one process to another as they are."""
+
+    def __reduce__(self) -> tuple:
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(kind: type[SidelightError], args: tuple, fields: dict[str, Any]) -> SidelightError:
+    error = kind.__new__(kind, *args)  # not __init__, whose arguments are not kept
+    vars(error).update(fields)
+    return error
 
 
 class InvalidRequest(SidelightError):

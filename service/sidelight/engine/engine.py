@@ -31,6 +31,10 @@ class Engine:
         self._closed = False
         self._lock = threading.Lock()
 
+    def warm(self) -> None:
+        """Start the processes for local work before the first of it comes."""
+        self._local.warm()
+
     @property
     def predictors(self) -> Mapping[str, Predictor]:
         """By the model's name."""

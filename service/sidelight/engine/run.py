@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sidelight.core.ask import Local
 from sidelight.core.errors import DeadlineExceeded, InvalidRequest, SidelightError
 from sidelight.core.fold import Out
 from sidelight.core.sweep import Folded, Plan, Stop, Stopped, Sweep
@@ -219,7 +220,8 @@ class Run:
         with self._lock:
             if not self.alive:
                 return
-            self.rows += rows
+            if not isinstance(sweep.ask, Local):  # that evaluates no model
+                self.rows += rows
             now = time.monotonic()
             due = self._preview_every is not None and now - self._preview_at >= self._preview_every
             if due:

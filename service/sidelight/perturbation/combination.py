@@ -4,7 +4,8 @@ Every part is free of the others, with the exceptions that `check` lists, each w
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Any
 
@@ -14,6 +15,7 @@ from sidelight.core.errors import InvalidRequest
 from sidelight.core.inputs import ImageInput, TextInput, TokenInput, sentences
 from sidelight.core.job import Job
 from sidelight.core.target import Link
+from sidelight.perturbation.fields import most_smoothed
 from sidelight.perturbation.options import Calculator, MapType, Sampler, Segmentation, Smoothing
 from sidelight.perturbation.segmenters import MAX_SEGMENTS
 
@@ -43,6 +45,11 @@ class Combination:
     kernel_width: float | None = None
     ridge: float = 0.0
     map_type: MapType = MapType.PER_PIXEL
+    names: Mapping[str, str] = field(default_factory=dict)  # of the fields above, where the method calls them otherwise
+
+    def wrong(self, name: str, mend: str) -> InvalidRequest:
+        """The error for the field `name` of this class, under the name that the caller knows."""
+        return InvalidRequest(f"{self.name}.{self.names.get(name, name)}", mend)
 
     @property
     def cells(self) -> int:
@@ -60,7 +67,7 @@ def _one_of(c: Combination, allowed: tuple[Segmentation, ...], auto: Segmentatio
     chosen = auto if c.segmentation is Segmentation.AUTO else c.segmentation
     if chosen not in allowed:
         names = ", ".join(s.value for s in allowed)
-        raise InvalidRequest(f"{c.name}.segmentation", f"one of {names} for {modality}, not {chosen.value}")
+        raise c.wrong("segmentation", f"one of {names} for {modality}, not {chosen.value}")
     return chosen
 
 
@@ -83,7 +90,7 @@ def smoothing(x: Any, c: Combination) -> Smoothing:
     """How `c` softens the units of the input `x`. Raises InvalidRequest for soft words."""
     image = segmentation(x, c) in IMAGES
     if not image and c.smoothing not in (Smoothing.AUTO, Smoothing.NONE):
-        raise InvalidRequest(f"{c.name}.smoothing", f"none for text, which has no pixels; not {c.smoothing.value}")
+        raise c.wrong("smoothing", f"none for text, which has no pixels; not {c.smoothing.value}")
     if c.smoothing is Smoothing.AUTO:
         return c.smooth_images if image else Smoothing.NONE
     return c.smoothing
@@ -120,24 +127,50 @@ def cost(c: Combination, x: Any) -> int:
 def check(c: Combination, job: Job) -> None:
     """Raises InvalidRequest, naming the field and the reason, for choices that do not go together."""
     kind = segmentation(job.input, c)
-    for wrong, field, reason in _exclusions(c, kind, job):
+    made = getattr(job.input, "from_segments", "")
+    if made and smoothing(job.input, c) is Smoothing.RANDOM_SHIFT:
+        raise InvalidRequest(f"baseline.{made}", "a random shift has no segments to make it from: choose another")
+    for wrong, name, reason in _exclusions(c, kind, job):
         if wrong:
-            raise InvalidRequest(f"{c.name}.{field}", reason)
+            raise c.wrong(name, reason)
+    _check_units(c, kind, job.input)
+
+
+# What decides the number of units where that is not `segments`, and what makes fewer or more of them.
+DECIDES = {
+    Segmentation.LABELS: ("labels", "", ""),
+    Segmentation.WORD: ("segmentation", ": choose sentence", ""),
+    Segmentation.SENTENCE: ("segmentation", "", ": choose word"),
+    Segmentation.TOKEN: ("segmentation", "", ""),
+}
+
+
+def _check_units(c: Combination, kind: Segmentation, x: Any) -> None:
+    """Raises InvalidRequest, naming what decides it, for a number of units that is too large or too small."""
+    m, smooth = units(x, c), smoothing(x, c)
+    decides, fewer, more = DECIDES.get(kind, ("segments", ": choose fewer", ""))
+    if kind in IMAGES and m > MAX_SEGMENTS and smooth is not Smoothing.RANDOM_SHIFT:
+        raise c.wrong(decides, f"at most {MAX_SEGMENTS} segments, not {m}")
+    if kind is not Segmentation.GRID and smooth is Smoothing.GAUSSIAN and m > (most := most_smoothed(x.shape)):
+        raise c.wrong(decides, f"at most {most} segments with gaussian smoothing at this size, not {m}")
+    if c.calculator in (Calculator.LIME, Calculator.SHAP) and m > MAX_REGRESSION:
+        raise c.wrong(decides, f"at most {MAX_REGRESSION} units for a regression, not {m}{fewer}")
+    if m < least(c, x):
+        raise c.wrong(decides, f"at least two units, for with one there is nothing to compare{more}")
 
 
 def _exclusions(c: Combination, kind: Segmentation, job: Job) -> list[tuple[bool, str, str]]:
-    grid, image = kind is Segmentation.GRID, kind in IMAGES
+    grid = kind is Segmentation.GRID
     smooth = smoothing(job.input, c)
     shifts = smooth is Smoothing.RANDOM_SHIFT
     single = c.sampler in (Sampler.ONE_OFF, Sampler.ONE_ON)
     probability = job.target.link in (Link.PROBABILITY, Link.SIGMOID) and not job.target.contrast
     m = units(job.input, c)
-    from_segments = bool(getattr(job.input, "from_segments", ""))
     pairs = c.sampler is Sampler.SOBOL_PAIRS
     return [
         (kind is Segmentation.LABELS and c.labels is None, "labels", "the label map that segmentation labels cuts by"),
         (kind is not Segmentation.LABELS and c.labels is not None, "labels", "goes with segmentation labels only"),
-        (image and m > MAX_SEGMENTS and not shifts, "segments", f"at most {MAX_SEGMENTS}, not {m}"),
+        (c.labels is not None and c.labels.is_floating_point(), "labels", "whole numbers, INT64 or UINT8"),
         (smooth is Smoothing.BILINEAR and not grid, "smoothing",
          "bilinear lies between the cells of a grid: choose segmentation grid, or gaussian"),
         (shifts and not grid, "smoothing", "a random shift moves a grid: choose segmentation grid"),
@@ -146,8 +179,8 @@ def _exclusions(c: Combination, kind: Segmentation, job: Job) -> list[tuple[bool
         (shifts and c.map_type is MapType.PER_SEGMENT, "smoothing",
          "with a random shift there are no segments to paint: choose map_type per_pixel"),
         (shifts and (single or c.sampler in (Sampler.COALITIONS, Sampler.SOBOL_PAIRS)), "sampler",
-         "a random shift needs one that keeps every unit equally often in independent blocks: bernoulli, rate, "
-         "antithetic, kernel_pairs or orthogonal"),
+         "a random shift needs rows that keep every unit equally often: choose bernoulli, rate, antithetic, "
+         "kernel_pairs, orthogonal or space_filling"),
         (c.sigma is not None and smooth is not Smoothing.GAUSSIAN, "sigma", "is for gaussian smoothing"),
         (c.calculator is Calculator.CIU and c.sampler is not Sampler.ONE_OFF, "sampler",
          "ciu looks at units taken away one by one: choose one_off"),
@@ -164,10 +197,5 @@ def _exclusions(c: Combination, kind: Segmentation, job: Job) -> list[tuple[bool
          "hsic compares rows with and without a unit, drawn alike: choose space_filling, bernoulli or antithetic"),
         (c.calculator is Calculator.HSIC and c.samples > MAX_HSIC, "samples",
          f"at most {MAX_HSIC} for hsic, which compares every row with every other"),
-        (c.calculator in (Calculator.LIME, Calculator.SHAP) and m > MAX_REGRESSION, "segments",
-         f"at most {MAX_REGRESSION} units for a regression, not {m}: choose fewer segments, or sentences"),
         (pairs and c.samples < m + 2, "samples", f"at least {m + 2}, one design of {m} units"),
-        (m < least(c, job.input), "segments", "at least two units: with one there is nothing to compare"),
-        (from_segments and shifts, "smoothing",
-         "a random shift has no segments to make the baseline from: choose another baseline or smoothing"),
     ]  # fmt: skip

@@ -147,7 +147,7 @@ class Segments(Groups):
         self._soft: torch.Tensor | None = None  # m~ [M, H * W]
         self._soft_on: dict[torch.device, torch.Tensor] = {}
         if sigma is not None:
-            most = MAX_WEIGHTS // labels.numel()
+            most = most_smoothed((labels.shape[0], labels.shape[1]))
             if self.units > most:
                 raise InvalidRequest(
                     "segments", f"at most {most} of them at this size with smoothing, not {self.units}"
@@ -174,6 +174,11 @@ class Segments(Groups):
         if device not in self._soft_on:
             self._soft_on[device] = soft.to(device)
         return self._soft_on[device]
+
+
+def most_smoothed(shape: tuple[int, int]) -> int:
+    """How many segments of an image [H, W] can be given soft edges."""
+    return MAX_WEIGHTS // (shape[0] * shape[1])
 
 
 def checked_sigma(sigma: float | None, shape: tuple[int, int]) -> float:

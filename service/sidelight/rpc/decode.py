@@ -49,7 +49,8 @@ class Part:
         own = own if most is None else min(own, most)
         shape = self.job.input.shape
         measured = sum(m.cost(p, shape, self.target.most) + own * m.reruns(p) for m, p in self.metrics)
-        return 2 + own + measured
+        ends = 4 if getattr(self.job.input, "from_segments", "") else 2  # again over the baseline that is made
+        return ends + own + measured
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
         measured = tuple(
             (m, placed(p, found.input, found.where, f"metrics[{i}].{m.name}")) for i, (m, p) in enumerate(metrics)
         )
-        for m, p in measured:
-            m.check(p, found.input)
+        for i, (m, p) in enumerate(measured):
+            _check_metric(i, m, p, found.input)
         parts.append(Part(offer, spec, job, target, found.where, chosen, measured))
     if (results := sum(part.target.most for part in parts)) > limits.max_targets:
         raise InvalidRequest("target", f"at most {limits.max_targets} results, of all models together, not {results}")
@@ -170,6 +171,14 @@ def _metrics(request: ExplainRequest) -> list[tuple[Metric, Any]]:
         chosen = metric.find(name)
         found.append((chosen, decode_parameters(chosen.params, getattr(message, name), f"metrics[{i}].{name}")))
     return found
+
+
+def _check_metric(i: int, chosen: Metric, params: Any, x: Input) -> None:
+    """A metric does not know its place among those asked for; the caller does."""
+    try:
+        chosen.check(params, x)
+    except InvalidRequest as error:
+        raise InvalidRequest(error.field.replace("metrics.", f"metrics[{i}].", 1), error.mend) from error
 
 
 def _makes_baseline(method: Method, x: Input, request: ExplainRequest) -> None:

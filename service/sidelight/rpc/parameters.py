@@ -70,15 +70,18 @@ def _placed(t: torch.Tensor, x: Input, where: Geometry | None, path: str) -> tor
     if tuple(t.shape) == tuple(x.shape):
         return t
     if where is None or tuple(t.shape) != where.source:
-        sent = f" or {list(where.source)}, the image as it was sent" if where else ""
+        other = where is not None and where.source != tuple(x.shape)
+        sent = f" or {list(where.source)}, the image as it was sent" if where and other else ""
         raise InvalidRequest(f"{path}.shape", f"{list(x.shape)}, the model's input{sent}; not {list(t.shape)}")
-    numbers = t.double().view(1, 1, *t.shape)
-    if t.is_floating_point():
-        resized = F.interpolate(numbers, size=where.resized, mode="bilinear", antialias=True)
-    else:
-        resized = F.interpolate(numbers, size=where.resized, mode="nearest-exact")
     rows, columns = where.inside
     top, left = where.offset
-    out = numbers.new_zeros(where.size)
-    out[rows, columns] = resized[0, 0, top + rows.start : top + rows.stop, left + columns.start : left + columns.stop]
-    return out.to(t.dtype)
+    seen = slice(top + rows.start, top + rows.stop), slice(left + columns.start, left + columns.stop)
+    out = t.new_zeros(where.size)
+    if t.is_floating_point():
+        resized = F.interpolate(t.double()[None, None], size=where.resized, mode="bilinear", antialias=True)[0, 0]
+        out[rows, columns] = resized[seen].to(t.dtype)
+    else:  # numbers that name something: each pixel's own, never a mixture
+        (down, height), (right, width) = ((torch.arange(n), n) for n in where.resized)
+        down, right = (2 * down + 1) * t.shape[0] // (2 * height), (2 * right + 1) * t.shape[1] // (2 * width)
+        out[rows, columns] = t[down[seen[0]]][:, right[seen[1]]]
+    return out
