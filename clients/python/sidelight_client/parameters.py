@@ -6,10 +6,19 @@ from typing import Any
 import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from sidelight_proto.v1 import types_pb2
 
 from sidelight_client.errors import InvalidRequest
 from sidelight_client.methods import hint
 from sidelight_client.tensors import encode
+
+AUTO = "auto"  # as the catalogue calls a choice that is left to the service
+KINDS = {
+    FieldDescriptor.TYPE_UINT32: "a whole number from 0 to 4294967295",
+    FieldDescriptor.TYPE_DOUBLE: "a number",
+    FieldDescriptor.TYPE_BOOL: "true or false",
+    FieldDescriptor.TYPE_ENUM: "the name of a choice",
+}
 
 
 def fill(message: Message, parameters: Mapping[str, Any], path: str) -> None:
@@ -17,17 +26,23 @@ def fill(message: Message, parameters: Mapping[str, Any], path: str) -> None:
     known = message.DESCRIPTOR.fields_by_name
     for name, value in parameters.items():
         if name not in known:
-            raise InvalidRequest.of(f"{path}.{name}", f"there is no such parameter; {hint(name, known)}")
+            raise InvalidRequest.of(f"{path}.{name}", f"there is no such parameter; {hint(str(name), known)}")
         field = known[name]
-        try:
-            if field.message_type is not None:
-                getattr(message, name).CopyFrom(encode(_plain(np.asarray(value)), name))
-            elif field.enum_type is not None:
-                setattr(message, name, _choice(field, value, f"{path}.{name}"))
-            else:
-                setattr(message, name, value)
-        except (TypeError, ValueError) as error:
-            raise InvalidRequest.of(f"{path}.{name}", f"{value!r} will not do: {error}") from None
+        if field.message_type is not None:
+            getattr(message, name).CopyFrom(_tensor(value, name, f"{path}.{name}"))
+        else:
+            number = _choice(field, value, f"{path}.{name}") if field.enum_type is not None else value
+            try:
+                setattr(message, name, number)
+            except (TypeError, ValueError):
+                raise InvalidRequest.of(f"{path}.{name}", f"takes {KINDS[field.type]}, not {value!r}") from None
+
+
+def _tensor(value: Any, name: str, path: str) -> types_pb2.Tensor:
+    try:
+        return encode(_plain(np.asarray(value)), name)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest.of(path, str(error)) from None
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
@@ -46,7 +61,7 @@ def choices(field: FieldDescriptor) -> dict[str, int]:
 
 
 def _choice(field: FieldDescriptor, value: Any, path: str) -> int:
-    known = choices(field)
+    known = {AUTO: 0, **choices(field)}
     if isinstance(value, str) and value not in known:
         raise InvalidRequest.of(path, f"{value!r} is unknown; {hint(value, known)}")
     return known[value] if isinstance(value, str) else value

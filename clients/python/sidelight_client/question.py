@@ -53,8 +53,8 @@ class Question(TypedDict, total=False):
     # Named vectors in the model's output space, for link="cosine".
     references: Mapping[str, Sequence[float] | np.ndarray]
     # What stands for "not there": "model_mean", "black", "grey", "white", "image_mean", "image_median", "blur",
-    # "noise", "histogram", "random_colour", "segment_mean", "inpainting", a grey value or colour in 0..255, an image, or a
-    # message such as `BlurBaseline(sigma=8)`. Absent means the method's default.
+    # "noise", "histogram", "random_colour", "segment_mean", "inpainting", a grey value or colour in 0..255, an image,
+    # or a message such as `BlurBaseline(sigma=8)`. Absent means the method's default.
     baseline: BaselineLike
     # For the same answer again; drawn and told in the answer when absent.
     seed: int
@@ -83,7 +83,7 @@ def build(source: Source, question: Question) -> ExplainRequest:
         models=[_model(m) for m in _several(question.get("model", ()))],
         input=source.message,
         outputs=_outputs(question.get("outputs"), source),
-        metrics=_metrics(question.get("metrics", ())),
+        metrics=_metrics(question.get("metrics") or ()),
         **{name: method},
     )
     if not request.models:
@@ -104,10 +104,10 @@ def _metrics(wanted: Iterable[str] | Mapping[str, Mapping[str, Any]]) -> list[Me
     known = Metric.DESCRIPTOR.fields_by_name
     for name in [wanted] if isinstance(wanted, str) else wanted:
         if name not in known:
-            raise InvalidRequest.of("metrics", f"{name!r} is unknown; {hint(name, known)}")
+            raise InvalidRequest.of("metrics", f"{name!r} is unknown; {hint(str(name), known)}")
         message = getattr(metric := Metric(), name)
         message.SetInParent()
-        fill(message, wanted[name] if isinstance(wanted, Mapping) else {}, f"metrics.{name}")
+        fill(message, (wanted[name] or {}) if isinstance(wanted, Mapping) else {}, f"metrics.{name}")
         found.append(metric)
     return found
 

@@ -48,10 +48,12 @@ class ClassScore:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What a metric found: its numbers and curves by name."""
+    """What a metric found: its numbers and curves by name; none where there is a `reason` why not."""
 
     values: Mapping[str, float]
     curves: Mapping[str, np.ndarray]
+    replacement: str  # what stood where the input was hidden; empty for a metric that hides nothing
+    reason: str
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,10 +125,7 @@ class Result:
     @cached_property
     def metrics(self) -> Mapping[str, "Measured"]:
         """What the metrics asked for found, by their names."""
-        return {
-            m.name: Measured({v.name: v.value for v in m.values}, {c.name: np.array(c.values) for c in m.curves})
-            for m in self.message.metrics
-        }
+        return {m.name: _measured(m) for m in self.message.metrics}
 
     @property
     def words(self) -> tuple[Unit, ...]:
@@ -353,6 +352,11 @@ class Explanation:
 
 def _class_score(score: types_pb2.ClassScore) -> ClassScore:
     return ClassScore(score.index, score.label, score.value)
+
+
+def _measured(found: types_pb2.MetricResult) -> Measured:
+    values = {v.name: v.value for v in found.values}
+    return Measured(values, {c.name: np.array(c.values) for c in found.curves}, found.replacement, found.reason)
 
 
 def _optional(message: Message, name: str) -> Any:

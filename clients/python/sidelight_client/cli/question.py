@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def question_of(args: argparse.Namespace) -> Question:
         model=[Model(*text.split("@", 1)) for text in args.model],
         method=args.method,
         parameters=dict(_setting(text, "set") for text in args.set),
-        metrics=dict(_metric(text) for text in args.metric),
+        metrics=_metrics(args.metric),
     )
     for name in ("top_k", "link", "seed", "max_evaluations", "tolerance", "allow_partial"):
         if getattr(args, name) is not None:
@@ -95,28 +96,43 @@ def _reference(text: str) -> tuple[str, np.ndarray]:
     name, found, path = text.partition("=")
     if not found or not Path(path).is_file():
         raise InvalidRequest.of("reference", f"{text!r} is not NAME=FILE with a .npy file")
-    return name, np.load(path, allow_pickle=False)
+    return name, _array(path, "reference")
 
 
-def _metric(text: str) -> tuple[str, dict[str, object]]:
-    """NAME or NAME:KEY=VALUE,KEY=VALUE."""
-    name, _, settings = text.partition(":")
-    return name, dict(_setting(s, "metric") for s in settings.split(",") if s)
+def _array(path: str, flag: str) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError):
+        array = None
+    if not isinstance(array, np.ndarray):
+        raise InvalidRequest.of(flag, f"{path!r} is not a .npy file with an array of numbers")
+    return array
+
+
+def _metrics(texts: Sequence[str]) -> dict[str, dict[str, object]]:
+    """Each NAME or NAME:KEY=VALUE,KEY=VALUE."""
+    found: dict[str, dict[str, object]] = {}
+    for text in texts:
+        name, _, settings = text.partition(":")
+        if name in found:
+            raise InvalidRequest.of("metric", f"{name} is asked for twice; put all its settings into one, by commas")
+        found[name] = dict(_setting(s, "metric") for s in settings.split(",") if s)
+    return found
 
 
 def _setting(text: str, flag: str) -> tuple[str, object]:
     key, found, value = text.partition("=")
     if not found:
         raise InvalidRequest.of(flag, f"{text!r} is not NAME=VALUE")
-    return key, _value(value)
+    return key, _value(value, flag)
 
 
-def _value(text: str) -> object:
+def _value(text: str, flag: str) -> object:
     """Numbers, true and false as JSON has them; @FILE is an array; anything else is a word."""
     if text.startswith("@"):
         if not Path(text[1:]).is_file():
-            raise InvalidRequest.of("set", f"there is no file {text[1:]!r}")
-        return np.load(text[1:], allow_pickle=False)
+            raise InvalidRequest.of(flag, f"there is no file {text[1:]!r}")
+        return _array(text[1:], flag)
     try:
         return json.loads(text)
     except json.JSONDecodeError:
