@@ -11,7 +11,6 @@ a supervisor that watches a pipe (see triton/supervisor.py).
 import argparse
 import contextlib
 import json
-import math
 import os
 import re
 import shlex
@@ -27,7 +26,7 @@ from typing import Any
 
 from PIL import Image
 from rich.console import Console
-from sidelight_client import Client, Explanation, Rise, SidelightError
+from sidelight_client import Client, Explanation, KernelShap, Rise, SidelightError
 from sidelight_client.cli.explain import show
 from sidelight_client.cli.progress import ProgressLine
 from skimage import data
@@ -151,12 +150,10 @@ def save_photo(out: Path) -> Path:
     return path
 
 
-def explain(address: str, masks: int, **question: Any) -> Explanation:
+def explain(address: str, **question: Any) -> Explanation:
     """Ask the service, showing progress."""
     with Client(address) as client, ProgressLine(console) as line:
-        return client.explain(
-            **question, method=Rise(masks=masks), link="probability", seed=1, deadline=3600, on_progress=line
-        )
+        return client.explain(**question, link="probability", seed=1, deadline=3600, on_progress=line)
 
 
 def side_by_side(photo: Path, overlay: Path) -> Path:
@@ -194,13 +191,13 @@ def run(args: argparse.Namespace, running: contextlib.ExitStack) -> None:
     if args.serve:
         stay(service, photo)
     console.print(f"\nWhat makes {shown(photo)} what the model says it is? {args.masks} masked copies will tell.")
-    answer = explain(service.grpc, args.masks, input=photo, model=MODEL)
+    answer = explain(service.grpc, input=photo, model=MODEL, method=Rise(masks=args.masks))
     console.print()
     show(answer, [])
     written = [*answer.save(args.out), side_by_side(photo, args.out / "overlay.png")]
-    copies = math.ceil(args.masks / 2)  # fewer, since there are fewer words than cells in a picture
+    copies = max(2, args.masks // 2)  # fewer, since there are fewer words than cells in a picture
     console.print(f"\nAnd which words make a sentence what the model says it is? {copies} copies that lack some tell.")
-    answer = explain(service.grpc, copies, text=SENTENCE, model=TEXT_MODEL)
+    answer = explain(service.grpc, text=SENTENCE, model=TEXT_MODEL, method=KernelShap(samples=copies))
     console.print()
     show(answer, [])
     written += answer.save(args.out / "sentence")

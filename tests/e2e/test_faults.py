@@ -76,7 +76,7 @@ def test_a_triton_killed_in_mid_request_is_unavailable_and_harms_no_other_model(
 def test_a_caller_that_hangs_up_stops_the_work(real):
     with grpc.insecure_channel(real.service.grpc) as channel:
         stub = explanation_pb2_grpc.ExplanationServiceStub(channel)
-        stream = stub.ExplainStream(ExplainStreamRequest(explanation=request(50_000)), timeout=600)
+        stream = stub.ExplainStream(ExplainStreamRequest(explanation=request(50_000)), timeout=3600)
         before = rows(real.service)
         wait_until(lambda: rows(real.service) > before + 100)
         stream.cancel()
