@@ -122,7 +122,9 @@ def test_closing_does_not_wait_for_work_that_goes_on(engine):
 
 def test_ctrl_c_is_left_to_the_service(engine):
     pid = int(answered(engine, "modules")["pid"][0])
+    time.sleep(0.3)  # until it waits for more
     os.kill(pid, signal.SIGINT)
+    time.sleep(0.3)
     assert answered(engine, "modules")["pid"][0] == pid
     os.kill(pid, signal.SIGKILL)
     time.sleep(0.5)

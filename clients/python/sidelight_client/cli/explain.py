@@ -22,7 +22,8 @@ examples:
   sidelight explain cat.jpg --model efficientnet_lite0 --target tabby --contrast 'tiger cat' --link logit
   sidelight explain cat.jpg --model efficientnet_lite0@1 --set masks=8000 --set keep=0.3 --baseline blur --seed 7
   sidelight explain cat.jpg --model efficientnet_lite0 --tolerance 0.05 --deadline 20 --allow-partial
-  sidelight explain --text "not my cup of tea" --model sentiment
+  sidelight explain cat.jpg --model efficientnet_lite0 --method lime --set samples=500 --metric srg --segments
+  sidelight explain --text "not my cup of tea" --model sentiment --method kernel_shap
   sidelight explain cat.jpg --model efficientnet_lite0 --json | jq '.results[0].top_classes[0]'
 
 --out DIR holds overlay.png, map.npy, standard_error.npy and answer.json; of a second result overlay-2.png and so on.
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("answer")
     group.add_argument("--out", type=Path, metavar="DIR", help="write overlay, maps and answer.json into this folder")
     group.add_argument("--map-at-input", action="store_true", help="also the map at the input's resolution")
+    group.add_argument("--segments", action="store_true", help="also the segments of an image, with a score for each")
     group.add_argument("--id", help="your name for the request, in the service's log")
     group.add_argument("--quiet", action="store_true", help="no progress")
     add_connection(parser, EXPLAIN_DEADLINE)
@@ -45,8 +47,9 @@ def run(args: argparse.Namespace) -> int:
     question = question_of(args)
     if args.id:
         question["id"] = args.id
-    if args.map_at_input:
-        question["outputs"] = ["map", "standard_error", "map_at_input", *(() if args.text else ("overlay",))]
+    more = [name for name in ("map_at_input", "segments") if getattr(args, name)]
+    if more:
+        question["outputs"] = ["map", "standard_error", *more, *(() if args.text else ("overlay",))]
     with connect(args) as client:
         arguments = {**input_of(args), **question, "deadline": args.deadline}
         if args.quiet:
