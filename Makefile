@@ -4,6 +4,7 @@
 #   TORCH_INDEX=...  package index with the wanted build of torch (default: what pip offers by itself)
 #   VENV=...         the service's virtual environment (default: .venv)
 #   PYTEST_ARGS=...  further arguments of pytest
+#   STUDY_ARGS=...   further arguments of the studies
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -21,6 +22,9 @@ endif
 VENV ?= .venv
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
+FULL ?=
+DATA ?=
+STUDY_ARGS ?=
 PROTO_BASE ?= HEAD
 UV_VERSION := 0.13.9
 
@@ -32,7 +36,8 @@ LOCKED := install --no-deps --require-hashes
 TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml | head -1)
 PROJECTS := pyproject.toml clients/python/pyproject.toml proto/python/pyproject.toml
 SOURCES := $(shell find service clients/python proto/python -name '*.py' -not -path '*/build/*')
-REPOSITORY := $(shell find deploy/triton/repository -type f -not -name '*.pyc' 2>/dev/null)
+REPOSITORY := $(shell find deploy/triton/repository -type f -not -name '*.pyc' 2>/dev/null) \
+  deploy/text/sentiment_network.py deploy/text/sentiment.safetensors
 
 # Stamps are the last thing a recipe makes: an interrupted installation leaves none and is done again.
 SETUP := $(VENV)/.sidelight-dev
@@ -41,8 +46,8 @@ BENCH := $(VENV)/.sidelight-bench
 TRITON := $(TRITON_VENV)/.sidelight-triton
 MODELS := build/models/efficientnet_lite0/1/model.onnx
 
-.PHONY: help check setup setup-runtime triton models demo demo-embedded serve test test-slow lint bench bench-full \
-        proto lock docker clean
+.PHONY: help check setup setup-runtime triton models demo demo-embedded serve gallery test test-slow lint bench bench-full \
+        study study-samplers train-text proto lock docker clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do \
@@ -94,14 +99,17 @@ $(MODELS): deploy/triton/build_models.py $(REPOSITORY) | $(SETUP)
 	@$(BIN)/python deploy/triton/build_models.py
 
 # ------------------------------------------------------------------------------------------------- running
-demo: $(SETUP) $(MODELS) $(TRITON) ## explain a photo through a real Triton, from nothing to a picture
+demo: $(SETUP) $(MODELS) $(TRITON) ## explain a photo and a sentence through a real Triton, from nothing to a picture
 	@$(BIN)/python deploy/demo.py
 
-demo-embedded: $(SETUP) $(MODELS) ## the same with the model inside the service, without Triton
+demo-embedded: $(SETUP) $(MODELS) ## the same with the models inside the service, without Triton
 	@$(BIN)/python deploy/demo.py --embedded
 
-serve: $(SETUP) $(MODELS) $(TRITON) ## Triton and Sidelight with the demo's model, until Ctrl-C
+serve: $(SETUP) $(MODELS) $(TRITON) ## Triton and Sidelight with the demo's models, until Ctrl-C
 	@$(BIN)/python deploy/demo.py --serve
+
+gallery: $(SETUP) ## one photo by every perturbation method, side by side (PHOTO=file for another than the cat)
+	@$(BIN)/python deploy/gallery.py $(PHOTO)
 
 # ------------------------------------------------------------------------------------------------- checking
 test: $(SETUP) $(MODELS) $(TRITON) ## the tests
@@ -115,6 +123,12 @@ bench: $(BENCH) $(MODELS) $(TRITON) ## the benchmarks, within ten minutes; resul
 
 bench-full: $(BENCH) $(MODELS) $(TRITON) ## all benchmarks
 	@$(BIN)/python -m pytest -m bench -s --timeout 0 tests/bench $(PYTEST_ARGS)
+
+study: $(BENCH) ## which choices make a good perturbation map (minutes); FULL=1: all of them (days); DATA=FOLDER: your photos
+	@$(BIN)/python deploy/studies study $(if $(FULL),--full) $(if $(DATA),--data "$(DATA)") $(STUDY_ARGS)
+
+study-samplers: $(BENCH) ## how many evaluations better samplers save (minutes); DATA=FOLDER: your photos
+	@$(BIN)/python deploy/studies samplers $(if $(DATA),--data "$(DATA)") $(STUDY_ARGS)
 
 lint: $(SETUP) ## style, types, protos (against the commit PROTO_BASE), generated code, Dockerfile
 	$(BIN)/ruff check .
@@ -130,6 +144,9 @@ lint: $(SETUP) ## style, types, protos (against the commit PROTO_BASE), generate
 	$(BIN)/hadolint Dockerfile
 
 # ------------------------------------------------------------------------------------------------- made files
+train-text: $(SETUP) ## train the demo's text classifier anew (minutes), and measure it
+	@$(BIN)/python deploy/text/train.py
+
 proto: $(SETUP) ## generate sidelight_proto from the protos
 	$(BIN)/python proto/generate.py
 

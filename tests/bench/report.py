@@ -10,14 +10,22 @@ FOLDER = Path(__file__).resolve().parents[2] / "build" / "bench"
 
 
 def in_turn(ours: Callable[[], object], peer: Callable[[], object], rounds: int) -> tuple[float, float, float]:
-    """Seconds of each and their ratio, medians over `rounds` of A B A B ...: a machine's drift hits both alike.
+    """Seconds of each and their ratio, medians over `rounds` of A B A B ...: a machine's drift hits both alike."""
+    seconds = turns((ours, peer), rounds)
+    a, b = (statistics.median(s[i] for s in seconds) for i in (0, 1))
+    return a, b, ratio(seconds, 0, 1)
 
-    Both run once before, uncounted.
-    """
-    ours(), peer()
-    pairs = [(_seconds(ours), _seconds(peer)) for _ in range(rounds)]
-    a, b = (statistics.median(p[i] for p in pairs) for i in (0, 1))
-    return a, b, statistics.median(p[0] / p[1] for p in pairs)
+
+def turns(works: Sequence[Callable[[], object]], rounds: int) -> list[tuple[float, ...]]:
+    """Seconds of each in every round of A B C A B C ...; each has run once before, uncounted."""
+    for work in works:
+        work()
+    return [tuple(_seconds(work) for work in works) for _ in range(rounds)]
+
+
+def ratio(seconds: Sequence[tuple[float, ...]], above: int, below: int) -> float:
+    """Median over rounds of the time of one of them over another's."""
+    return statistics.median(s[above] / s[below] for s in seconds)
 
 
 def _seconds(work: Callable[[], object]) -> float:

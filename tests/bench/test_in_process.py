@@ -11,33 +11,16 @@ import pytest
 import torch
 from build_models import network
 from dianna.methods.rise_image import RISEImage
-from live import MODEL, embedded, photo, photo_file, service
+from live import MODEL, embedded, photo_file, service
 from sidelight_client import Client, Rise
 from smqtk_classifier.interfaces.classify_image import ClassifyImage
 from xaitk_saliency.impls.gen_image_classifier_blackbox_sal.rise import RISEStack
 
+from bench.handed import Handed
+from bench.plain import ROWS, SIDE, forward
 from bench.report import in_turn, report
 
-ROWS, ROUNDS = 256, 5
-SIDE = 224
-
-
-class Forward:
-    """The plain forward pass of `ROWS` ready-made rows, in the layout and batch size that is fastest here."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.net = network().eval().to(dtype=dtype, memory_format=torch.channels_last)
-        rows = torch.randn(ROWS, 3, SIDE, SIDE).to(dtype).contiguous(memory_format=torch.channels_last)
-        seconds = {}
-        for size in (4, 8, 16):
-            self.batches = rows.split(size)
-            seconds[size] = in_turn(self, lambda: None, 1)[0]
-        self.batches = rows.split(min(seconds, key=seconds.get))
-
-    @torch.inference_mode()
-    def __call__(self) -> None:
-        for batch in self.batches:
-            self.net(batch)
+ROUNDS = 5
 
 
 def asking(client, masks=ROWS, seed=1):
@@ -49,7 +32,7 @@ def asking(client, masks=ROWS, seed=1):
 def test_rise_against_the_plain_forward_pass(precision, bound, tmp_path):
     config = embedded().replace("[models.embedded]", f'[models.embedded]\nprecision = "{precision}"')
     with service(tmp_path, config) as running, Client(running.grpc) as client:
-        plain = Forward(getattr(torch, precision))
+        plain = forward(getattr(torch, precision)).of(ROWS)
         seconds, peer, ratio = in_turn(lambda: asking(client), plain, ROUNDS)
     report(
         f"rise_in_process_{precision}",
@@ -81,17 +64,8 @@ def test_eight_requests_at_once_against_one_of_eight_times_the_masks(tmp_path):
     )
 
 
-class Peers:
-    """RISE of other packages, with a function of the network as they want it: rows [k, H, W, 3] to scores [k, 1000]."""
-
-    def __init__(self, net: torch.nn.Module, batch: int) -> None:
-        self.net, self.batch = net, batch
-        self.image = (np.asarray(photo().resize((SIDE, SIDE)), np.float32) - 127) / 128
-
-    @torch.inference_mode()
-    def scores(self, rows: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(np.ascontiguousarray(rows, np.float32)).permute(0, 3, 1, 2)
-        return self.net(x).softmax(1).numpy()
+class Peers(Handed):
+    """RISE of other packages."""
 
     def dianna(self) -> None:
         method = RISEImage(n_masks=ROWS, feature_res=7, p_keep=0.5, axis_labels={2: "channels"})
@@ -135,9 +109,8 @@ def test_rise_against_other_packages(tmp_path):
     All are handed the network as it is loaded. That Sidelight then runs it channels last is its own doing; how much of
     the difference that is, tells the second pair of figures, where the others get it channels last as well.
     """
-    plain = Forward(torch.float32)
-    best = len(plain.batches[0])
-    loaded, tuned = Peers(network().eval(), 8), Peers(plain.net, best)
+    plain = forward(torch.float32)
+    loaded, tuned = Peers(network().eval(), 8), Peers(plain.net, plain.batch)
     figures = {}
     with service(tmp_path, embedded()) as running, Client(running.grpc) as client:
         for name in ("dianna", "xaitk"):

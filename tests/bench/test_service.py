@@ -1,11 +1,9 @@
 """What the service itself costs, with a model that costs nothing: memory, fairness, start, overhead."""
 
 import math
-import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 import sidelight.methods
 import torch
@@ -23,6 +21,7 @@ from sidelight.engine.engine import Engine
 from sidelight.engine.observer import Label
 from sidelight_client import Client, Rise
 
+from bench.memory import linux, peak, worker
 from bench.report import percentile, report
 
 MODELS = Path(__file__).parent / "models.py"
@@ -34,25 +33,14 @@ def free(folder: Path, side: int) -> str:
     return f'[[models]]\ncard = "free.toml"\n[models.embedded]\nfactory = "{MODELS}:free"\n'
 
 
-def worker(running) -> psutil.Process:
-    """The service's own process, below its supervisor."""
-    return next(p for p in psutil.Process(running._process.pid).children(recursive=True) if "sidelight" in p.cmdline())
-
-
-def peak(process: psutil.Process) -> int:
-    """Peak resident memory in bytes."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@linux
 def test_memory_does_not_grow_with_the_number_of_masks(tmp_path):
     with service(tmp_path, free(tmp_path, 64)) as running, Client(running.grpc) as client:
 
         def ask(masks):
             answer = client.explain(photo_file(), model="free", method=Rise(masks=masks), seed=1, deadline=600)
             assert answer.best.rows_done == masks
-            return peak(worker(running))
+            return peak(worker(running).pid)
 
         few = ask(1_000)
         grown = (ask(100_000) - few) / 1e6

@@ -1,0 +1,124 @@
+"""Figures of the studies. What is told apart by colour is told apart by marker or line as well, and by its grey."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import economy
+import matplotlib.pyplot as plt
+import numpy as np
+from findings import CALCULATORS, Findings
+
+INK, BLUE, ORANGE, PALE = "#1a1a1a", "#2166ac", "#e08214", "#b8b8b8"
+MARKERS = dict(zip(CALCULATORS, "osD^", strict=True))
+STYLE: Any = {
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK,
+    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left", "legend.frameon": False,
+}  # fmt: skip
+WORDS = {"map_type": "map type", "smoothing:map_type": "smoothing × map type", "residual": "the rest"}
+MAPS = {"per_pixel": ("per pixel", BLUE, "full"), "per_segment": ("per segment", ORANGE, "none")}
+
+
+def study(found: Findings, path: Path) -> Path:
+    """Shares of variance beside the mean SRG of every combination. Writes a PNG file."""
+    with mpl.rc_context(STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.2), width_ratios=(1, 1.5), layout="constrained")
+        _shares(left, found)
+        _combinations(right, found)
+        figure.savefig(path, dpi=130)
+        plt.close(figure)
+    return path
+
+
+def _shares(axes: Any, found: Findings) -> None:
+    terms = list(found.shares)[::-1]
+    values = np.array([found.shares[t] for t in terms])
+    errors = np.abs(values[:, 1:] - values[:, :1]).T
+    axes.barh(range(len(terms)), values[:, 0], color=[PALE if t == "residual" else BLUE for t in terms], height=0.6)
+    axes.errorbar(values[:, 0], range(len(terms)), xerr=errors, fmt="none", ecolor=INK, capsize=3, lw=1)
+    axes.set_yticks(range(len(terms)), [WORDS.get(t, t) for t in terms])
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of the variance of mean SRG, with 90 % intervals")
+    axes.set_title("What decides the quality of a map")
+
+
+def _combinations(axes: Any, found: Findings) -> None:
+    columns, means = found.scores.columns, found.scores.srg.mean(0)
+    order = list(dict.fromkeys(key[:2] for key in found.combinations))[::-1]
+    for cell, srg in enumerate(means):
+        _, colour, fill = MAPS[str(columns["map_type"][cell])]
+        if columns["smoothing"][cell] == "none":  # one map, whatever its type is called
+            colour, fill = INK, "full"
+        at = order.index((columns["segmentation"][cell], columns["smoothing"][cell]))
+        axes.plot(
+            srg, at, MARKERS[str(columns["calculator"][cell])], color=colour, fillstyle=fill, ms=6, mew=1.2, alpha=0.9
+        )
+    axes.set_yticks(range(len(order)), [f"{seg}, {smooth.replace('_', ' ')}" for seg, smooth in order])
+    axes.set_xlabel(f"SRG, mean over {found.photos} photos (higher is better)")
+    axes.set_title("Every combination")
+    axes.grid(axis="y", color="#eeeeee")
+    handles = [
+        *(axes.plot([], [], "o", color=c, fillstyle=f, label=f"smooth, {name}")[0] for name, c, f in MAPS.values()),
+        axes.plot([], [], "o", color=INK, label="hard edges")[0],
+        *(axes.plot([], [], m, color=INK, fillstyle="none", label=c)[0] for c, m in MARKERS.items()),
+    ]
+    axes.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8
+    )  # beside the data, wherever that lies
+
+
+LINES = {
+    "bernoulli": (INK, "o", "-"), "antithetic": (ORANGE, "s", "--"), "orthogonal": (BLUE, "D", "-"),
+    "rate": (PALE, "v", ":"), "kernel_pairs": ("#4d9221", "^", "-."),
+}  # fmt: skip
+
+
+def samplers(found: economy.Findings, path: Path) -> Path:
+    """Error by evaluations for each calculator, on probabilities; per-pixel maps. Writes a PNG file."""
+    calculators = list(dict.fromkeys(key[2] for key in found.curves))
+    with mpl.rc_context(STYLE):
+        figure, all_axes = plt.subplots(1, len(calculators) + 1, figsize=(13, 4.2), layout="constrained")
+        for axes, calculator in zip(all_axes, calculators, strict=False):
+            _errors(axes, found, calculator)
+        all_axes[0].set_ylabel("squared error of the map / its variance\n(median over photos)")
+        _qualities(all_axes[-1], found)
+        figure.savefig(path, dpi=130)
+        plt.close(figure)
+    return path
+
+
+def _errors(axes: Any, found: economy.Findings, calculator: str) -> None:
+    for (place, link, c, sampler), curve in found.curves.items():
+        if (place, link, c) == ("pixels", "probability", calculator):
+            colour, marker, line = LINES[sampler]
+            positive = {n: e for n, e in curve.items() if e > 0}
+            axes.plot(
+                list(positive),
+                list(positive.values()),
+                line,
+                marker=marker,
+                color=colour,
+                ms=4,
+                label=sampler.replace("_", " "),
+            )
+            if sampler == economy.PLAIN_SAMPLER:
+                axes.axhline(curve[found.plain], color=INK, lw=0.7, ls=":")
+    axes.set(xscale="log", yscale="log", xlabel="evaluations of the network", title=calculator.upper())
+    axes.set_xticks([100, 300, 1000, 4000], ["100", "300", "1000", "4000"])
+    axes.minorticks_off()
+    axes.legend(fontsize=8)
+
+
+def _qualities(axes: Any, found: economy.Findings) -> None:
+    methods = list(dict.fromkeys(method for method, _, _ in found.quality))
+    sizes = list(dict.fromkeys(n for _, n, _ in found.quality))
+    for n, marker, fill in zip(sizes, "oD", ("none", "full"), strict=False):
+        srg = [m["srg"] for _, k, m in found.quality if k == n]
+        axes.plot(srg, range(len(methods)), marker, color=BLUE, fillstyle=fill, ms=7, label=f"{n} evaluations")
+    axes.set_yticks(range(len(methods)), methods)
+    axes.set_ylim(-0.5, len(methods) - 0.2)
+    axes.grid(axis="y", color="#eeeeee")
+    axes.set(xlabel="SRG, mean over photos (higher is better)", title="Quality at equal evaluations")
+    axes.legend(fontsize=8)
