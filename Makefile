@@ -46,7 +46,7 @@ BENCH := $(VENV)/.sidelight-bench
 TRITON := $(TRITON_VENV)/.sidelight-triton
 MODELS := build/models/efficientnet_lite0/1/model.onnx
 
-.PHONY: help check setup setup-runtime triton models demo demo-embedded serve gallery test test-slow lint bench bench-full \
+.PHONY: help check setup setup-runtime triton models demo demo-embedded serve gallery test test-slow test-packages lint bench bench-full \
         study study-samplers train-text proto lock docker clean
 
 help: ## list the targets
@@ -117,6 +117,9 @@ test: $(SETUP) $(MODELS) $(TRITON) ## the tests
 
 test-slow: $(SETUP) $(MODELS) $(TRITON) ## the tests that take long
 	@$(BIN)/python -m pytest -m slow --ignore tests/bench $(PYTEST_ARGS)
+
+test-packages: $(BENCH) ## the tests that need more packages: shap, lime and Quantus to agree with, matplotlib
+	@$(BIN)/python -m pytest tests/perturbation/test_packages.py tests/metrics/test_quantus.py tests/deploy/test_studies.py $(PYTEST_ARGS)
 
 bench: $(BENCH) $(MODELS) $(TRITON) ## the benchmarks, within ten minutes; results in build/bench
 	@$(BIN)/python -m pytest -m "bench and not slow" -s --timeout 0 tests/bench $(PYTEST_ARGS)

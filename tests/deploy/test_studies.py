@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import economy
@@ -14,9 +15,11 @@ import findings
 import numpy as np
 import pytest
 import quality
+import samplers
 import torch
 from anova import shares
 from doubles import Letter, LinearPredictor
+from photos import Photo
 from PIL import Image
 from sharing import sharing
 from sidelight.core.ask import Model
@@ -242,6 +245,21 @@ def test_quality_is_that_of_the_metrics_and_equal_rankings_are_measured_once(eng
     assert asked == 2 * quality.ROWS
     deleted = result(engine, deletion(Subject(job(), maps), DeletionParams(steps=quality.STEPS)))
     assert one.deletion == pytest.approx(float(deleted.values["auc"]))
+
+
+def test_of_an_additive_model_one_orthogonal_replicate_tells_more_than_all_plain_rows(engine):
+    part = samplers.Part(Photo("p", "p", Image.new("RGB", (8, 8))), (samplers.MEANS,))
+    errors, qualities = result(engine, samplers.explained(replace(job(), ends=None), part))
+    assert [{k: row[k] for k in samplers.ERROR_KEY[3:]} for row in errors] == part.errors()
+    assert [{k: row[k] for k in samplers.QUALITY_KEY[3:]} for row in qualities] == part.qualities()
+    error = {tuple(row[k] for k in samplers.ERROR_KEY[3:]): row["error_pixels"] for row in errors}
+    for calculator in ("rise", "lime"):
+        plain = error["logit", calculator, "bernoulli", samplers.PLAIN]
+        assert abs(error["logit", calculator, "orthogonal", samplers.REPLICATE]) < 1e-3 * plain or calculator == "lime"
+        assert (
+            error["probability", calculator, "bernoulli", 104]
+            > 10 * error["probability", calculator, "bernoulli", 4000]
+        )
 
 
 # -- the commands ------------------------------------------------------------------------------------------------------
