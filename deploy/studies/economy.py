@@ -14,7 +14,7 @@ OURS, OTHERS = "rise, orthogonal", ("sobol", "hsic")
 WANTED = 0.5  # of the evaluations of plain sampling, at most
 
 Row = Mapping[str, str]
-Curve = dict[int, float]  # error by number of evaluations
+Curve = dict[int, tuple[float, int]]  # error by number of evaluations, and over how many runs it is a mean
 Key = tuple[str, str, str, str]  # units or pixels, link, calculator, sampler
 
 
@@ -42,7 +42,7 @@ class Findings:
     """For the terminal and the plot."""
 
     text: str
-    curves: Mapping[Key, Curve]  # median over photos of the error over the converged map's variance
+    curves: Mapping[Key, dict[int, float]]  # median over photos of the error over the converged map's variance
     savings: Mapping[Key, Saving]
     quality: Sequence[tuple[str, int, dict[str, float]]]  # method, evaluations, mean of each metric
     plain: int
@@ -53,7 +53,7 @@ def of(errors: Sequence[Row], qualities: Sequence[Row], plain: int) -> Findings:
     by_photo = _curves(errors)
     curves = {key: _median_curve(list(of_photo.values())) for key, of_photo in by_photo.items()}
     savings = {
-        key: Saving(tuple(_needed(curve, by_photo[(*key[:3], PLAIN_SAMPLER)][photo][plain])
+        key: Saving(tuple(_needed(curve, by_photo[(*key[:3], PLAIN_SAMPLER)][photo][plain][0])
                           for photo, curve in of_photo.items()), plain)
         for key, of_photo in by_photo.items()
         if key[3] != PLAIN_SAMPLER
@@ -69,18 +69,31 @@ def _curves(rows: Sequence[Row]) -> dict[Key, dict[str, Curve]]:
         for place in PLACES:
             key = (place, row["link"], row["calculator"], row["sampler"])
             error = float(row[f"error_{place}"]) / float(row[f"variance_{place}"])
-            found.setdefault(key, {}).setdefault(row["photo"], {})[int(row["evaluations"])] = error
+            curve = found.setdefault(key, {}).setdefault(row["photo"], {})
+            curve[int(row["evaluations"])] = error, int(row["runs"])
     return found
 
 
-def _median_curve(curves: Sequence[Curve]) -> Curve:
-    return {n: median(curve[n] for curve in curves) for n in sorted(curves[0])}
+def _median_curve(curves: Sequence[Curve]) -> dict[int, float]:
+    return {n: median(curve[n][0] for curve in curves) for n in sorted(curves[0])}
+
+
+def _falling(curve: Curve) -> dict[int, float]:
+    """The curve nearest to this one that does not rise, by least squares over runs: neighbours that do are pooled."""
+    pools: list[tuple[float, int, list[int]]] = []  # error, runs, numbers of evaluations
+    for n, (error, runs) in sorted(curve.items()):
+        at = [n]
+        while pools and pools[-1][0] <= error:
+            before, more, earlier = pools.pop()
+            error, runs, at = (before * more + error * runs) / (more + runs), more + runs, earlier + at
+        pools.append((error, runs, at))
+    return {n: error for error, _, at in pools for n in at}
 
 
 def _needed(curve: Curve, error: float) -> float:
     """The first number of evaluations with at most this error; between two of them as a power of their number."""
     before: tuple[int, float] | None = None
-    for n, e in sorted(curve.items()):
+    for n, e in _falling(curve).items():
         if e <= error:
             if before is None or e <= 0:
                 return n
@@ -105,23 +118,21 @@ def _savings(savings: Mapping[Key, Saving], plain: int) -> list[str]:
         f"Evaluations that reach the error of plain Bernoulli sampling with {plain}: median over photos [quartiles]",
         f"  {'calculator':12}{'output':14}{'sampler':14}{'scores of units':26}{'map per pixel':26}photos",
     ]
-    best: dict[str, tuple[float, str]] = {}
+    best: dict[tuple[str, str], tuple[float, str]] = {}
     for (place, link, calculator, sampler), saving in savings.items():
         if place == "units":
             pixels = savings[("pixels", link, calculator, sampler)]
             lines.append(
                 f"  {calculator:12}{link:14}{sampler:14}{_span(saving):26}{_span(pixels):26}{len(saving.needed)}"
             )
-            if link == "probability":
-                best[calculator] = min(
-                    best.get(calculator, (math.inf, "")), (max(saving.median, pixels.median), sampler)
-                )
+            key = calculator, link
+            best[key] = min(best.get(key, (math.inf, "no sampler")), (max(saving.median, pixels.median), sampler))
     lines.append("")
-    for calculator, (needed, sampler) in best.items():
-        verdict = "at most half: holds" if needed <= WANTED * plain else "more than half: does not hold"
+    for (calculator, link), (needed, sampler) in best.items():
         lines.append(
-            f"- {calculator.upper()}: {sampler} reaches the error of {plain} plain evaluations with {_number(needed)} "
-            f"({plain / needed:.1f} times fewer), {verdict}."
+            f"- {calculator.upper()} of the {link}: {sampler.replace('_', ' ')} reaches the error of {plain} plain "
+            f"evaluations with {_number(needed)} ({plain / needed:.1f} times fewer). At most half: "
+            f"{'holds' if needed <= WANTED * plain else 'does not hold'}."
         )
     return lines
 

@@ -3,9 +3,9 @@
     python deploy/studies samplers                      # `make study-samplers`: minutes
     python deploy/studies samplers --data FOLDER        # `make study-samplers DATA=FOLDER`: one's own photos
 
-Error is the mean square of the difference from a converged map that was drawn apart, less the converged map's own
-squared standard error, which that difference contains. Masks are a 7 x 7 grid with Gaussian edges throughout. Rows go
-to CSV files as they are found; the same command goes on where it was stopped.
+Error is the mean square of the difference from a converged map that was drawn apart, over as many runs as the rows
+allow, less the converged map's own squared standard error, which that difference contains. Masks are a 7 x 7 grid with
+Gaussian edges throughout. Rows go to CSV files as they are found; the same command goes on where it was stopped.
 """
 
 import argparse
@@ -27,24 +27,25 @@ from sidelight.core.stream import Stream
 from sidelight.core.sweep import Plan, together
 from sidelight.core.target import Link
 from sidelight.perturbation.combination import Combination
+from sidelight.perturbation.hadamard import order_for
 from sidelight.perturbation.options import Calculator, MapType, Sampler, Segmentation, Smoothing
 from sidelight.perturbation.perturb import perturb
-from snapshots import Snapshot, snapshots
 from table import Table
+from windows import Runs, windows
 
 PIXELS, PHOTOS = 128, 20
-SHAPLEY_PHOTOS = 6  # SHAP takes rows of its own
+SHAPLEY_PHOTOS = 4  # SHAP takes rows of its own
 SEED, CONVERGED_SEED = 1, 2
 PLAIN = 4000  # evaluations of plain sampling whose error is to be reached
-REPLICATE = 104  # rows of an orthogonal design of 49 units
-STEPS = tuple(REPLICATE * n for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20))
-CONVERGED = 40 * REPLICATE
-EQUAL = (5 * REPLICATE, 10 * REPLICATE)  # evaluations at which quality is compared
+REPLICATE = 2 * order_for(49)  # rows of an orthogonal design of so many units
+LENGTHS = tuple(REPLICATE * n for n in (1, 2, 3, 4, 6, 9, 12, 18, 24, 36))  # of runs, in evaluations
+CONVERGED = 30 * REPLICATE
+EQUAL = (4 * REPLICATE, 9 * REPLICATE)  # evaluations at which quality is compared
 LINKS = (Link.PROBABILITY, Link.LOGIT)
 
 ERROR_KEY = ("photo", "pixels", "precision", "link", "calculator", "sampler", "evaluations")
 ERROR_VALUES = (
-    "error_units", "own_error_units", "variance_units", "error_pixels", "own_error_pixels", "variance_pixels",
+    "runs", "error_units", "own_error_units", "variance_units", "error_pixels", "own_error_pixels", "variance_pixels",
 )  # fmt: skip
 QUALITY_KEY = ("photo", "pixels", "precision", "method", "evaluations")
 QUALITY_VALUES = ("srg", "lif", "mif", "insertion", "deletion")
@@ -84,9 +85,19 @@ def combination(calculator: Calculator, sampler: Sampler, samples: int) -> Combi
     )  # fmt: skip
 
 
-def steps_of(sampler: Sampler) -> tuple[int, ...]:
-    """Numbers of evaluations at which the error is taken."""
-    return (*STEPS, PLAIN) if sampler is Sampler.BERNOULLI else STEPS
+ROWS = {  # drawn by each sampler: several runs of the lengths that matter
+    Sampler.BERNOULLI: 2 * PLAIN,
+    Sampler.ORTHOGONAL: 36 * REPLICATE,
+    Sampler.ANTITHETIC: 18 * REPLICATE,
+    Sampler.RATE: 18 * REPLICATE,
+    Sampler.KERNEL_PAIRS: 18 * REPLICATE,
+}
+
+
+def lengths_of(sampler: Sampler) -> tuple[int, ...]:
+    """Of the runs whose error is taken, in evaluations."""
+    plain = (PLAIN,) if sampler is Sampler.BERNOULLI else ()
+    return (*(n for n in LENGTHS if n <= ROWS[sampler] and (not plain or n < PLAIN)), *plain)
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ class Part:
     @property
     def evaluations(self) -> int:
         """About how many rows it takes."""
-        drawn = sum(steps_of(sampler)[-1] for sampler in self.series) + CONVERGED * len(self.families)
+        drawn = sum(ROWS[sampler] for sampler in self.series) + CONVERGED * len(self.families)
         return drawn + len(OTHERS) * EQUAL[-1] + quality.ROWS * len(EQUAL) * len(RISE | OTHERS)
 
     def errors(self) -> list[Row]:
@@ -116,7 +127,7 @@ class Part:
             _series(link, calculator, sampler, n)
             for sampler, made in self.series.items()
             for link, calculator in made
-            for n in steps_of(sampler)
+            for n in lengths_of(sampler)
         ]
 
     def qualities(self) -> list[Row]:
@@ -131,13 +142,11 @@ def explained(job: Job, part: Part) -> Plan[tuple[list[Row], list[Row]]]:
     apart = {link: replace(j, stream=Stream(CONVERGED_SEED)) for link, j in by_link.items()}
     goals = [list(itertools.product(LINKS, family.calculators)) for family in part.families]
     plans = [
-        sharing(
-            [perturb(apart[link], combination(c, family.converged, CONVERGED)) for link, c in made], [0] * len(made)
-        )
+        sharing([perturb(apart[k], combination(c, family.converged, CONVERGED)) for k, c in made], [family] * len(made))
         for family, made in zip(part.families, goals, strict=True)
     ]
     plans += [
-        snapshots([perturb(by_link[link], combination(c, s, steps_of(s)[-1])) for link, c in made], steps_of(s))
+        windows([perturb(by_link[link], combination(c, s, ROWS[s])) for link, c in made], lengths_of(s))
         for s, made in part.series.items()
     ]
     others = [(*made, n) for made in OTHERS.values() for n in EQUAL]
@@ -146,17 +155,17 @@ def explained(job: Job, part: Part) -> Plan[tuple[list[Row], list[Row]]]:
     converged = {
         key: goal for made, by_key in zip(goals, found, strict=False) for key, goal in zip(made, by_key, strict=True)
     }
-    shots = {
-        (sampler, *key): dict(zip(steps_of(sampler), by_number, strict=True))
+    runs = {
+        (sampler, *key): dict(zip(lengths_of(sampler), by_length, strict=True))
         for (sampler, made), by_key in zip(part.series.items(), found[len(goals) : -1], strict=True)
-        for key, by_number in zip(made, by_key, strict=True)
+        for key, by_length in zip(made, by_key, strict=True)
     }
     errors = [
-        _series(link, calculator, sampler, n) | _error(shot, converged[link, calculator])
-        for (sampler, link, calculator), by_number in shots.items()
-        for n, shot in by_number.items()
+        _series(link, calculator, sampler, n) | _error(of_length, converged[link, calculator])
+        for (sampler, link, calculator), by_length in runs.items()
+        for n, of_length in by_length.items()
     ]
-    ours = [shots[sampler, LINKS[0], Calculator.RISE][n].pixels[None] for sampler in RISE.values() for n in EQUAL]
+    ours = [runs[sampler, LINKS[0], Calculator.RISE][n].pixels[:1] for sampler in RISE.values() for n in EQUAL]
     measured = yield from quality.measured(jobs[0], [*ours, *(other.maps for other in found[-1])])
     return errors, [key | asdict(q) for key, q in zip(part.qualities(), measured, strict=True)]
 
@@ -167,14 +176,14 @@ def _series(link: Link, calculator: Calculator, sampler: Sampler, evaluations: i
     }  # fmt: skip
 
 
-def _error(shot: Snapshot, converged: Saliency) -> Row:
-    """Of both maps: mean squared error, squared standard error of the converged one and its variance over places."""
+def _error(runs: Runs, converged: Saliency) -> Row:
+    """Of scores and maps: mean squared error over runs, the converged one's own, and its variance over places."""
     if converged.segments is None or converged.segments.standard_error is None or converged.standard_error is None:
         raise ValueError("a converged map without a standard error")
-    row: Row = {}
+    row: Row = {"runs": len(runs.units)}
     for name, found, goal, error in (
-        ("units", shot.units, converged.segments.scores[0], converged.segments.standard_error[0]),
-        ("pixels", shot.pixels, converged.maps[0], converged.standard_error[0]),
+        ("units", runs.units, converged.segments.scores[0], converged.segments.standard_error[0]),
+        ("pixels", runs.pixels, converged.maps[0], converged.standard_error[0]),
     ):
         own = float(error.square().mean())
         row |= {f"error_{name}": float((found - goal).square().mean()) - own, f"own_error_{name}": own}

@@ -19,7 +19,7 @@ from sidelight.core.stream import Stream
 from sidelight.core.target import Link, OutputKind, Target
 from sidelight.engine.engine import Engine
 from sidelight.engine.observer import Label
-from sidelight_client import Client, Rise
+from sidelight_client import Client, Hsic, Rise
 
 from bench.memory import linux, peak, worker
 from bench.report import percentile, report
@@ -34,21 +34,38 @@ def free(folder: Path, side: int) -> str:
 
 
 @linux
-def test_memory_does_not_grow_with_the_number_of_masks(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "few", "many", "what"),
+    [
+        (
+            "peak_memory_megabytes",
+            Rise(masks=1_000),
+            Rise(masks=100_000),
+            "RISE with 100 000 masks beyond that with 1 000",
+        ),
+        (
+            "hsic_peak_memory_megabytes",
+            Hsic(samples=256),
+            Hsic(samples=4096, segments=1024),
+            "HSIC of 1024 cells and 4096 rows, the most there are, beyond that of 49 and 256",
+        ),
+    ],
+)
+def test_memory_does_not_grow_with_the_number_of_rows(name, few, many, what, tmp_path):
     with service(tmp_path, free(tmp_path, 64)) as running, Client(running.grpc) as client:
 
-        def ask(masks):
-            answer = client.explain(photo_file(), model="free", method=Rise(masks=masks), seed=1, deadline=600)
-            assert answer.best.rows_done == masks
+        def ask(method):
+            answer = client.explain(photo_file(), model="free", method=method, seed=1, deadline=600)
+            assert answer.best.stop_reason == "complete"
             return peak(worker(running).pid)
 
-        few = ask(1_000)
-        grown = (ask(100_000) - few) / 1e6
+        before = ask(few)
+        grown = (ask(many) - before) / 1e6
     report(
-        "peak_memory_megabytes",
+        name,
         grown,
         64,
-        "megabytes of peak memory at 100 000 masks beyond those at 1 000",
+        f"megabytes of peak memory of {what}",
         "VmHWM of the service's process after each of two requests in turn; 64 x 64 pixels, a model that costs nothing",
     )
 

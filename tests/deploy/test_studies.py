@@ -35,8 +35,8 @@ from sidelight.perturbation.combination import Combination
 from sidelight.perturbation.options import Calculator, MapType, Sampler, Segmentation, Smoothing
 from sidelight.perturbation.perturb import perturb
 from skimage import data
-from snapshots import snapshots
 from table import Table
+from windows import windows
 
 STUDIES = Path(economy.__file__).parent
 
@@ -130,7 +130,7 @@ def test_what_differs_from_photograph_to_photograph_is_not_decided():
 
 def test_evaluations_that_reach_an_error_are_found_between_those_measured():
     rows = [
-        {"photo": f"p{i}", "link": "probability", "calculator": "rise", "sampler": sampler, "evaluations": str(n)}
+        {"photo": f"p{i}", "link": "probability", "calculator": "rise", "sampler": sampler, "evaluations": str(n), "runs": "1"}
         | {f"error_{place}": repr((i + 1) * share / n) for place in economy.PLACES}
         | {f"variance_{place}": "1.0" for place in economy.PLACES}
         for i in range(3)
@@ -140,7 +140,15 @@ def test_evaluations_that_reach_an_error_are_found_between_those_measured():
     found = economy.of(rows, [], 4000)
     assert found.savings["units", "probability", "rise", "orthogonal"].median == pytest.approx(1200)
     assert found.savings["pixels", "probability", "rise", "antithetic"].median == float("inf")
-    assert "RISE: orthogonal reaches the error of 4000 plain evaluations with 1200 (3.3 times fewer)" in found.text
+    assert (
+        "RISE of the probability: orthogonal reaches the error of 4000 plain evaluations with 1200 (3.3 times"
+        in found.text
+    )
+
+
+def test_a_curve_that_rises_by_chance_is_pooled_before_it_is_read():
+    curve = {100: (8.0, 4), 200: (1.0, 2), 400: (3.0, 1), 800: (0.5, 1)}
+    assert economy._falling(curve) == pytest.approx({100: 8.0, 200: 5 / 3, 400: 5 / 3, 800: 0.5})
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
@@ -226,15 +234,18 @@ def test_segments_are_cut_once_and_remembered(engine):
     assert first.segments.scores.shape[1] > 2 == second.segments.scores.shape[1]
 
 
-def test_a_snapshot_is_the_map_of_so_many_rows(engine):
-    at = (13, 16, 29, 60)
-    plans = [perturb(job(), combination(c)) for c in (Calculator.RISE, Calculator.LIME)]
-    shots = result(engine, snapshots(plans, at))
-    for calculator, by_number in zip((Calculator.RISE, Calculator.LIME), shots, strict=True):
-        for n, shot in zip(at, by_number, strict=True):
-            alone = result(engine, perturb(job(), combination(calculator, samples=n)))
-            torch.testing.assert_close(shot.pixels, alone.maps[0], rtol=1e-9, atol=1e-12)
-            torch.testing.assert_close(shot.units, alone.segments.scores[0], rtol=1e-9, atol=1e-12)
+def test_runs_of_a_window_average_to_the_run_of_all_where_every_unit_is_kept_equally_often(engine):
+    plan = perturb(job(), combination(sampler=Sampler.ANTITHETIC, samples=66))
+    ((short, long),) = result(engine, windows([plan], (16, 64)))
+    assert len(short.units) == 4 and len(long.units) == 1
+    torch.testing.assert_close(short.pixels.mean(0), long.pixels[0], rtol=1e-9, atol=1e-12)
+
+
+def test_the_first_window_is_the_map_that_so_many_samples_give(engine):
+    ((runs,),) = result(engine, windows([perturb(job(), combination(samples=64))], (32,)))
+    alone = result(engine, perturb(job(), combination(samples=32)))
+    torch.testing.assert_close(runs.pixels[:1], alone.maps, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(runs.units[:1], alone.segments.scores, rtol=1e-9, atol=1e-12)
 
 
 def test_quality_is_that_of_the_metrics_and_equal_rankings_are_measured_once(engine):
@@ -253,13 +264,9 @@ def test_of_an_additive_model_one_orthogonal_replicate_tells_more_than_all_plain
     assert [{k: row[k] for k in samplers.ERROR_KEY[3:]} for row in errors] == part.errors()
     assert [{k: row[k] for k in samplers.QUALITY_KEY[3:]} for row in qualities] == part.qualities()
     error = {tuple(row[k] for k in samplers.ERROR_KEY[3:]): row["error_pixels"] for row in errors}
-    for calculator in ("rise", "lime"):
-        plain = error["logit", calculator, "bernoulli", samplers.PLAIN]
-        assert abs(error["logit", calculator, "orthogonal", samplers.REPLICATE]) < 1e-3 * plain or calculator == "lime"
-        assert (
-            error["probability", calculator, "bernoulli", 104]
-            > 10 * error["probability", calculator, "bernoulli", 4000]
-        )
+    plain, first = (error["logit", "rise", "bernoulli", n] for n in (samplers.PLAIN, samplers.REPLICATE))
+    assert first > 10 * plain
+    assert abs(error["logit", "rise", "orthogonal", samplers.REPLICATE]) < 1e-6 * plain
 
 
 # -- the commands ------------------------------------------------------------------------------------------------------

@@ -40,8 +40,10 @@ class Hsic(Fold[Saliency]):
 
     def _signs(self, n: int) -> torch.Tensor:
         """c [N, M] int8."""
-        parts = [self.sampler.draw(range(at, min(at + STRIDE, n))) for at in range(0, n, STRIDE)]
-        return torch.cat([(2 * z - 1).to(torch.int8) for z in parts])
+        signs = torch.empty(n, self.sampler.units, dtype=torch.int8)
+        for part, at in zip(signs.split(STRIDE), range(0, n, STRIDE), strict=True):
+            part.copy_(2 * self.sampler.draw(range(at, at + len(part))) - 1)
+        return signs
 
 
 def hsic(signs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -50,7 +52,7 @@ def hsic(signs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     total = torch.zeros(signs.shape[1], dtype=torch.float64)
     if not width:
         return total
-    mean = signs.sum(0).double() / n
+    mean = torch.stack([c.sum(0) for c in signs.split(STRIDE)]).sum(0).double() / n  # sum() widens all at once
     blocks = list(zip(signs.split(STRIDE), y.split(STRIDE), strict=True))
     for i, (c, v) in enumerate(blocks):
         for d, w in blocks[:i]:  # L is symmetric
