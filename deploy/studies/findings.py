@@ -50,11 +50,13 @@ class Scores:
         return self.interval(self.means(**one) - self.means(**other))
 
     def intervals(self, of: Callable[[Floats], Mapping[str, float]]) -> dict[str, Interval]:
-        """of(weights of the photos) by name, with its bootstrap over photographs."""
+        """of(weights of the photos) by name, with its bootstrap over photographs; nan where there is but one."""
         names, at = np.unique(self.photographs, return_inverse=True)
         drawn = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), ROUNDS)
         rounds = [of(w[at] / w[at].sum()) for w in drawn]
         ends = {name: np.nanquantile([values[name] for values in rounds], (LOW, HIGH)) for name in rounds[0]}
+        if len(names) == 1:
+            ends = dict.fromkeys(ends, np.full(2, np.nan))
         whole = of(np.full(len(at), 1 / len(at)))
         return {name: (whole[name], float(low), float(high)) for name, (low, high) in ends.items()}
 
@@ -75,7 +77,7 @@ class Findings:
 
 
 def of(rows: Sequence[Mapping[str, str]]) -> Findings:
-    """Of the study's rows, which have every combination for every photo."""
+    """Of the study's rows; photos that lack a combination do not count. Raises ValueError where that leaves none."""
     scores = _scores(rows)
     varied = [name for name in FACTORS if len(np.unique(scores.columns[name])) > 1]
     terms = [*varied, *([INTERACTION] if {"smoothing", "map_type"} <= set(varied) else [])]
@@ -102,9 +104,12 @@ def _scores(rows: Sequence[Mapping[str, str]]) -> Scores:
     srg = np.full((len(photos), len(found)), np.nan)
     for row in kept:
         srg[photos.index(row["photo"]), found.index(tuple(row[name] for name in FACTORS))] = float(row[RESPONSE])
+    whole = ~np.isnan(srg).any(1)
+    if not whole.any():
+        raise ValueError(f"no photo has every combination of random samples and calculators {', '.join(CALCULATORS)}")
     columns = dict(zip(FACTORS, np.array(found).T, strict=True))
     of_photo = {row["photo"]: row["photograph"] for row in kept}
-    return Scores(srg, columns, np.array([of_photo[photo] for photo in photos]))
+    return Scores(srg[whole], columns, np.array([of_photo[photo] for photo in photos])[whole])
 
 
 def _of_all_rows(s: Scores, terms: Sequence[str]) -> dict[str, float]:

@@ -40,7 +40,7 @@ TRITON = Path(__file__).resolve().parents[1] / "triton"
 FACTORY = TRITON / "build_models.py"
 CARD = TRITON / "cards" / "efficientnet_lite0.toml"
 UNDER_WAY = 2  # plans at once
-BATCHES = {"cpu": 16, "cuda": 256}  # fixed, since the measure of a busy moment would last for the whole study
+SMALL = 128  # pixels a side of which 16 rows fit a processor's cache, and of more only 8
 
 TELL = 1.0  # seconds
 
@@ -81,7 +81,7 @@ class Laboratory:
     def __init__(self, pixels: int, precision: str = "auto", device: str = "cpu") -> None:
         on = torch.device(device)
         self.predictor = EmbeddedPredictor(
-            network(on)[0], card(pixels), on, precision=precision, channels_last=True, batch_rows=BATCHES[on.type]
+            network(on)[0], card(pixels), on, precision=precision, channels_last=True, batch_rows=_batch(on, pixels)
         )
         self.spec = self.predictor.spec()
         self.answered = Answered()
@@ -145,6 +145,11 @@ class Laboratory:
             if error is not None:
                 raise error
             yield key, value
+
+
+def _batch(device: torch.device, pixels: int) -> int:
+    """Rows of a forward pass; not measured, since what a busy moment says would hold for the whole study."""
+    return 256 if device.type == "cuda" else 16 if pixels <= SMALL else 8
 
 
 class Ended:

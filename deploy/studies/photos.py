@@ -1,8 +1,8 @@
 """Real photos: crops of those that come with packages, or a folder of one's own."""
 
 import hashlib
-import importlib.resources
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -18,15 +18,16 @@ from sidelight.predictors.fit import fit
 from sidelight.predictors.tuning import placed
 
 SCIKIT_IMAGE = ("chelsea", "coffee", "camera", "rocket", "astronaut")
-IN_PACKAGES = (  # what has no function that opens it, and what a smaller installation may lack
-    ("sklearn.datasets", "images/flower.jpg"),
-    ("sklearn.datasets", "images/china.jpg"),
+IN_PACKAGES = (  # what no function opens, and a smaller installation may lack
+    ("sklearn", "datasets/images/flower.jpg"),
+    ("sklearn", "datasets/images/china.jpg"),
     ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
     ("dianna", "data/bee.jpg"),
 )
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 OWN = 224  # pixels a side that the network was trained at
 SURE = 0.4  # probability of the first class at the network's own size, for a crop to be taken
+TOGETHER = 8  # rows of a forward pass
 CLOSE = 0.75  # of the shorter side: what a closer crop shows
 
 
@@ -41,37 +42,47 @@ class Photo:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many of the crops that the network is sure of at its own size it calls the same at the study's."""
+    """Of the images that the network is sure of at its own size, how many it calls the same at the study's."""
 
     same: int
     of: int
 
 
-def of_folder(folder: Path) -> list[Photo]:
-    """Every image in `folder`. Raises FileNotFoundError where there is none."""
+def of_folder(folder: Path, pixels: int, count: int | None) -> tuple[list[Photo], Agreement]:
+    """At most `count` images in `folder`, by name. Raises FileNotFoundError where there is none."""
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise FileNotFoundError(f"no image ({', '.join(SUFFIXES)}) in {folder}")
-    return [_named(path.stem, path.stem, _opened(path)) for path in paths]
+    photos = [_named(path.stem, path.stem, _opened(path)) for path in paths[:count]]
+    sure, same = _seen(_network(), photos, pixels)
+    return photos, Agreement(int((sure & same).sum()), int(sure.sum()))
 
 
 def of_packages(pixels: int, count: int | None) -> tuple[list[Photo], Agreement]:
-    """At most `count` crops of photographs in installed packages, one of each in turn, with how far the network agrees.
+    """At most `count` crops of photographs in installed packages, one of each in turn.
 
-    Taken are those that it is sure of at its own size and calls the same at `pixels` a side.
+    Taken are those that the network is sure of at its own size and calls the same at `pixels` a side.
     """
     by_photograph: list[list[Photo]] = []
-    sure = same = 0
-    net = placed(network(CPU)[1], Placement(CPU, channels_last=True))
+    all_sure = all_same = 0
+    net = _network()
     for name, image in _photographs():
         crops = [_named(f"{name}.{i}", name, crop) for i, crop in enumerate(_crops(image))]
-        own, small = (_probabilities(net, crops, size) for size in (OWN, pixels))
-        certain = own.max(1).values >= SURE
-        agree = own.argmax(1) == small.argmax(1)
-        sure, same = sure + int(certain.sum()), same + int((certain & agree).sum())
-        by_photograph.append([crop for crop, take in zip(crops, certain & agree, strict=True) if take])
+        sure, same = _seen(net, crops, pixels)
+        all_sure, all_same = all_sure + int(sure.sum()), all_same + int((sure & same).sum())
+        by_photograph.append([crop for crop, take in zip(crops, sure & same, strict=True) if take])
     in_turn = [crop for crops in zip_longest(*by_photograph) for crop in crops if crop is not None]
-    return in_turn[:count], Agreement(same, sure)
+    return in_turn[:count], Agreement(all_same, all_sure)
+
+
+def _network() -> torch.nn.Module:
+    return placed(network(CPU)[1], Placement(CPU, channels_last=True))
+
+
+def _seen(net: torch.nn.Module, photos: Sequence[Photo], pixels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which photos [photo] the network is sure of at its own size, and which it calls the same at `pixels`."""
+    own, small = (_probabilities(net, photos, size) for size in (OWN, pixels))
+    return own.max(1).values >= SURE, own.argmax(1) == small.argmax(1)
 
 
 def _photographs() -> Iterator[tuple[str, Image.Image]]:
@@ -79,13 +90,10 @@ def _photographs() -> Iterator[tuple[str, Image.Image]]:
         yield name, Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
     yield "motorcycle", Image.fromarray(skimage.data.stereo_motorcycle()[0])
     for package, file in IN_PACKAGES:
-        try:
-            path = importlib.resources.files(package).joinpath(file)
-        except ModuleNotFoundError:
-            continue
-        with importlib.resources.as_file(path) as found:
-            if found.exists():
-                yield found.stem, _opened(found)
+        spec = importlib.util.find_spec(package)  # an import would take longer than all of the rest
+        path = Path(spec.origin).parent / file if spec and spec.origin else None
+        if path and path.exists():
+            yield path.stem, _opened(path)
 
 
 def _crops(image: Image.Image) -> Iterator[Image.Image]:
@@ -102,13 +110,17 @@ def _crops(image: Image.Image) -> Iterator[Image.Image]:
         yield image.crop((right, down, width, height))
 
 
-def _probabilities(net: torch.nn.Module, crops: list[Photo], pixels: int) -> torch.Tensor:
-    """[crop, class]."""
+@torch.inference_mode()
+def _probabilities(net: torch.nn.Module, photos: Sequence[Photo], pixels: int) -> torch.Tensor:
+    """[photo, class]; a few at a time, since a folder may hold many."""
     made = card(pixels)
     space = PixelSpace(made.order or "RGB", made.scale, made.mean, made.std)
-    x = torch.stack([encode(fit(c.image, Fit(made.crop, made.resize, made.interpolation))[0], space) for c in crops])
-    with torch.inference_mode():
-        return net(x.contiguous(memory_format=torch.channels_last)).softmax(1)
+    to = Fit(made.crop, made.resize, made.interpolation)
+    found = []
+    for at in range(0, len(photos), TOGETHER):
+        x = torch.stack([encode(fit(p.image, to)[0], space) for p in photos[at : at + TOGETHER]])
+        found.append(net(x.contiguous(memory_format=torch.channels_last)).softmax(1))
+    return torch.cat(found)
 
 
 def _opened(path: Path) -> Image.Image:

@@ -9,6 +9,7 @@ from types import FrameType
 
 import photos
 from photos import Photo
+from sidelight.core.errors import SidelightError
 from table import Table
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "study"
@@ -18,12 +19,14 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 def chosen_photos(folder: Path | None, pixels: int, count: int | None) -> list[Photo]:
     """Those in `folder`, or crops of those in packages; what was chosen is told."""
     if folder is not None:
-        return photos.of_folder(folder)[:count]
-    found, agreement = photos.of_packages(pixels, count)
+        found, agreement = photos.of_folder(folder, pixels, count)
+        what = f"{len(found)} photos of {folder}"
+    else:
+        found, agreement = photos.of_packages(pixels, count)
+        what = f"{len(found)} crops of {len({p.photograph for p in found})} photographs that come with packages"
     print(
-        f"{len(found)} crops of {len({p.photograph for p in found})} photographs that come with packages. At {pixels} "
-        f"pixels the network calls {agreement.same} of {agreement.of} what it calls them at its own size, where it is "
-        f"at least {100 * photos.SURE:.0f} % sure."
+        f"{what}. At {pixels} pixels the network calls {agreement.same} of {agreement.of} what it calls them at its "
+        f"own size, of those that it is at least {100 * photos.SURE:.0f} % sure of there."
     )
     return found
 
@@ -52,7 +55,7 @@ def main_of(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace],
     except KeyboardInterrupt:
         print(f"\nStopped. What was found is in {args.out}: the same command goes on from there.", file=sys.stderr)
         return 130
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SidelightError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     return 0

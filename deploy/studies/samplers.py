@@ -222,9 +222,9 @@ def run(args: argparse.Namespace) -> None:
     with Laboratory(pixels, precision_of(error_table, pixels, args.precision), args.device) as lab:
         print(f"{lab.predictor.endpoint.address}; rows in {error_table.path} and {quality_table.path}")
         seconds = measure(lab, parts, error_table, quality_table)
-        errors = [error_table[lab.named(p.photo.name) | key] for p in parts for key in p.errors()]
-        qualities = [quality_table[lab.named(p.photo.name) | key] for p in parts for key in p.qualities()]
-    found = economy.of(errors, qualities, PLAIN)
+        errors = [error_table.get(lab.named(p.photo.name) | key) for p in parts for key in p.errors()]
+        qualities = [quality_table.get(lab.named(p.photo.name) | key) for p in parts for key in p.qualities()]
+    found = economy.of([row for row in errors if row], [row for row in qualities if row], PLAIN)
     print(f"\nMeasured in {seconds / 60:.1f} minutes.\n\n{found.text}\n")
     print(f"Plot: {plot.samplers(found, args.out / 'samplers.png')}")
 

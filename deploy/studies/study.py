@@ -24,6 +24,7 @@ from photos import Photo
 from progress import Line
 from running import chosen_photos, main_of, precision_of
 from sharing import sharing
+from sidelight.core.errors import InvalidRequest
 from sidelight.core.job import Job
 from sidelight.core.sweep import Plan
 from sidelight.core.target import Link
@@ -31,7 +32,7 @@ from sidelight.perturbation.options import Calculator, Sampler, Segmentation, Sm
 from sidelight.perturbation.perturb import perturb
 from table import Table
 
-PIXELS, FULL_PIXELS = 128, 224
+PIXELS, FULL_PIXELS = 160, 224
 PHOTOS = 20
 SEED = 1
 KEY = ("photo", "pixels", "precision", "segmentation", "smoothing", "sampler", "calculator", "map_type", "samples")
@@ -43,8 +44,15 @@ LEVELS = {"segmentations": Segmentation, "smoothings": Smoothing, "samplers": Sa
 Row = dict[str, Any]
 
 
-def explained(job: Job, wanted: Sequence[Cell], known: dict[str, Any], labels: Sequence[str]) -> Plan[list[Row]]:
-    """The rows of the table for these cells of one photo."""
+def explained(job: Job, wanted: Sequence[Cell], known: dict[str, Any], labels: Sequence[str]) -> Plan[list[Row] | str]:
+    """The rows of the table for these cells of one photo, or why there are none."""
+    try:
+        return (yield from _explained(job, wanted, known, labels))
+    except InvalidRequest as error:  # a photo that cannot be cut, say: the others are worth having all the same
+        return f"{error.field}: {error.mend}"
+
+
+def _explained(job: Job, wanted: Sequence[Cell], known: dict[str, Any], labels: Sequence[str]) -> Plan[list[Row]]:
     (job,), y = yield from opened(job, Link.PROBABILITY)
     found = yield from sharing([perturb(job, c.combination()) for c in wanted], [c.rows for c in wanted], known)
     qualities = yield from quality.measured(job, [one.maps for one in found])
@@ -78,6 +86,9 @@ def measure(lab: Laboratory, photos: Sequence[Photo], legal: Sequence[Cell], tab
             yield photo, explained(lab.job(photo.image, SEED), wanted, cut, lab.spec.labels)
 
     for photo, rows in lab.results(plans(), line):
+        if isinstance(rows, str):
+            print(f"left out: {photo.name}, {rows}")
+            continue
         made = (lab.named(photo.name) | {"photograph": photo.photograph} | row for row in rows)
         table.append(row for row in made if row not in table)
     return line.close()
@@ -96,8 +107,8 @@ def run(args: argparse.Namespace) -> None:
             f"{len(photos)} photos x {len(wanted)} combinations; {lab.predictor.endpoint.address}; rows in {table.path}"
         )
         seconds = measure(lab, photos, wanted, table)
-        mine = [table[lab.named(p.name) | c.named()] for p in photos for c in wanted]
-    found = findings.of(mine)
+        rows = [table.get(lab.named(p.name) | c.named()) for p in photos for c in wanted]
+    found = findings.of([row for row in rows if row])
     print(f"\nMeasured in {seconds / 60:.1f} minutes.\n\n{found.text}\n")
     print(f"Plot: {plot.study(found, args.out / 'study.png')}")
 

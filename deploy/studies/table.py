@@ -36,9 +36,9 @@ class Table:
     def __contains__(self, row: Mapping[str, object]) -> bool:
         return self._key_of(row) in self.rows
 
-    def __getitem__(self, row: Mapping[str, object]) -> dict[str, str]:
-        """The row with the key of `row`. Raises KeyError."""
-        return self.rows[self._key_of(row)]
+    def get(self, row: Mapping[str, object]) -> dict[str, str] | None:
+        """The row with the key of `row`, if it is there."""
+        return self.rows.get(self._key_of(row))
 
     def append(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Add rows: all of them or, where the process ends meanwhile, the first lines of them."""

@@ -130,7 +130,8 @@ def test_what_differs_from_photograph_to_photograph_is_not_decided():
 
 def test_evaluations_that_reach_an_error_are_found_between_those_measured():
     rows = [
-        {"photo": f"p{i}", "link": "probability", "calculator": "rise", "sampler": sampler, "evaluations": str(n), "runs": "1"}
+        {"photo": f"p{i}", "link": "probability", "calculator": "rise", "sampler": sampler, "evaluations": str(n)}
+        | {"runs": "1"}
         | {f"error_{place}": repr((i + 1) * share / n) for place in economy.PLACES}
         | {f"variance_{place}": "1.0" for place in economy.PLACES}
         for i in range(3)
