@@ -59,7 +59,7 @@ def of(errors: Sequence[Row], qualities: Sequence[Row], plain: int) -> Findings:
         if key[3] != PLAIN_SAMPLER
     }  # fmt: skip
     quality = _means(qualities)
-    text = "\n".join([*_savings(savings, plain), "", *_quality(quality, qualities)])
+    text = "\n".join([*_savings(curves, savings, plain), "", *_quality(quality, qualities)])
     return Findings(text, curves, savings, quality, plain)
 
 
@@ -113,28 +113,34 @@ def _means(rows: Sequence[Row]) -> list[tuple[str, int, dict[str, float]]]:
     ]
 
 
-def _savings(savings: Mapping[Key, Saving], plain: int) -> list[str]:
+def _savings(curves: Mapping[Key, Mapping[int, float]], savings: Mapping[Key, Saving], plain: int) -> list[str]:
     lines = [
         f"Evaluations that reach the error of plain Bernoulli sampling with {plain}: median over photos [quartiles]",
-        f"  {'calculator':12}{'output':14}{'sampler':14}{'scores of units':26}{'map per pixel':26}photos",
+        f"  {'calculator':12}{'output':14}{'sampler':14}{'scores of units':30}{'map per pixel':30}photos",
     ]
-    best: dict[tuple[str, str], tuple[float, str]] = {}
     for (place, link, calculator, sampler), saving in savings.items():
         if place == "units":
-            pixels = savings[("pixels", link, calculator, sampler)]
-            lines.append(
-                f"  {calculator:12}{link:14}{sampler:14}{_span(saving):26}{_span(pixels):26}{len(saving.needed)}"
-            )
-            key = calculator, link
-            best[key] = min(best.get(key, (math.inf, "no sampler")), (max(saving.median, pixels.median), sampler))
-    lines.append("")
-    for (calculator, link), (needed, sampler) in best.items():
+            pixels = _span(savings["pixels", link, calculator, sampler])
+            photos = len(saving.needed)
+            lines.append(f"  {calculator:12}{link:14}{sampler:14}{_span(saving):30}{pixels:30}{photos}")
+    lines.append("  (never: not with as many as were drawn)\n")
+    for calculator, link in dict.fromkeys((key[2], key[1]) for key in savings):
+        sampler = _best(curves, link, calculator)
+        needed = max(savings[place, link, calculator, sampler].median for place in PLACES)
+        times = "" if math.isinf(needed) else f" ({plain / needed:.1f} times fewer)"
         lines.append(
-            f"- {calculator.upper()} of the {link}: {sampler.replace('_', ' ')} reaches the error of {plain} plain "
-            f"evaluations with {_number(needed)} ({plain / needed:.1f} times fewer). At most half: "
+            f"- {calculator.upper()} of the {link}, best with {sampler.replace('_', ' ')}: the error of {plain} plain "
+            f"evaluations with {_number(needed)}{times}. At most half: "
             f"{'holds' if needed <= WANTED * plain else 'does not hold'}."
         )
     return lines
+
+
+def _best(curves: Mapping[Key, Mapping[int, float]], link: str, calculator: str) -> str:
+    """The sampler of the least error at the largest number of evaluations that all of them have."""
+    mine = {key[3]: curve for key, curve in curves.items() if key[:3] == ("pixels", link, calculator)}
+    most = max(set.intersection(*(set(curve) for curve in mine.values())))
+    return min((sampler for sampler in mine if sampler != PLAIN_SAMPLER), key=lambda sampler: mine[sampler][most])
 
 
 def _span(saving: Saving) -> str:
@@ -143,7 +149,7 @@ def _span(saving: Saving) -> str:
 
 
 def _number(n: float) -> str:
-    return "not reached" if math.isinf(n) else f"{n:.0f}"
+    return "never" if math.isinf(n) else f"{n:.0f}"
 
 
 def _quality(means: Sequence[tuple[str, int, dict[str, float]]], rows: Sequence[Row]) -> list[str]:

@@ -1,5 +1,7 @@
 """Figures of the studies. What is told apart by colour is told apart by marker or line as well, and by its grey."""
 
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import economy
 import matplotlib.pyplot as plt
 import numpy as np
 from findings import CALCULATORS, Findings
+from PIL import Image
 
 INK, BLUE, ORANGE, PALE = "#1a1a1a", "#2166ac", "#e08214", "#b8b8b8"
 MARKERS = dict(zip(CALCULATORS, "osD^", strict=True))
@@ -27,8 +30,7 @@ def study(found: Findings, path: Path) -> Path:
         figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.2), width_ratios=(1, 1.5), layout="constrained")
         _shares(left, found)
         _combinations(right, found)
-        figure.savefig(path, dpi=130)
-        plt.close(figure)
+        _save(figure, path, 130)
     return path
 
 
@@ -76,49 +78,58 @@ LINES = {
 
 
 def samplers(found: economy.Findings, path: Path) -> Path:
-    """Error by evaluations for each calculator, on probabilities; per-pixel maps. Writes a PNG file."""
+    """Error of per-pixel maps by evaluations for each calculator and output, beside quality. Writes a PNG file."""
     calculators = list(dict.fromkeys(key[2] for key in found.curves))
+    links = list(dict.fromkeys(key[1] for key in found.curves))
     with mpl.rc_context(STYLE):
-        figure, all_axes = plt.subplots(1, len(calculators) + 1, figsize=(13, 4.2), layout="constrained")
-        for axes, calculator in zip(all_axes, calculators, strict=False):
-            _errors(axes, found, calculator)
-        all_axes[0].set_ylabel("squared error of the map / its variance\n(median over photos)")
-        _qualities(all_axes[-1], found)
-        figure.savefig(path, dpi=130)
-        plt.close(figure)
+        size = (len(links), len(calculators) + 1)
+        figure, grid = plt.subplots(*size, figsize=(13, 3.4 * len(links)), layout="constrained", squeeze=False)
+        for row, link in zip(grid, links, strict=True):
+            for axes, calculator in zip(row, calculators, strict=False):
+                _errors(axes, found, link, calculator)
+            row[0].set_ylabel("squared error of the map over its\nvariance, median over photos")
+        for axes in grid[-1, :-1]:
+            axes.set_xlabel("evaluations of the network")
+            axes.legend(fontsize=8)
+        for axes, metrics in zip(grid[:, -1], (("srg",), ("insertion", "deletion")), strict=False):
+            _qualities(axes, found, metrics)
+        _save(figure, path, 120)
     return path
 
 
-def _errors(axes: Any, found: economy.Findings, calculator: str) -> None:
-    for (place, link, c, sampler), curve in found.curves.items():
-        if (place, link, c) == ("pixels", "probability", calculator):
+def _errors(axes: Any, found: economy.Findings, link: str, calculator: str) -> None:
+    for (place, of, c, sampler), curve in found.curves.items():
+        if (place, of, c) == ("pixels", link, calculator):
             colour, marker, line = LINES[sampler]
             positive = {n: e for n, e in curve.items() if e > 0}
-            axes.plot(
-                list(positive),
-                list(positive.values()),
-                line,
-                marker=marker,
-                color=colour,
-                ms=4,
-                label=sampler.replace("_", " "),
-            )
+            name = sampler.replace("_", " ")
+            axes.plot(list(positive), list(positive.values()), line, marker=marker, color=colour, ms=4, label=name)
             if sampler == economy.PLAIN_SAMPLER:
                 axes.axhline(curve[found.plain], color=INK, lw=0.7, ls=":")
-    axes.set(xscale="log", yscale="log", xlabel="evaluations of the network", title=calculator.upper())
+    axes.set(xscale="log", yscale="log", title=f"{calculator.upper()}, {link}")
     axes.set_xticks([100, 300, 1000, 4000], ["100", "300", "1000", "4000"])
     axes.minorticks_off()
-    axes.legend(fontsize=8)
 
 
-def _qualities(axes: Any, found: economy.Findings) -> None:
+def _qualities(axes: Any, found: economy.Findings, metrics: Sequence[str]) -> None:
     methods = list(dict.fromkeys(method for method, _, _ in found.quality))
     sizes = list(dict.fromkeys(n for _, n, _ in found.quality))
-    for n, marker, fill in zip(sizes, "oD", ("none", "full"), strict=False):
-        srg = [m["srg"] for _, k, m in found.quality if k == n]
-        axes.plot(srg, range(len(methods)), marker, color=BLUE, fillstyle=fill, ms=7, label=f"{n} evaluations")
+    for metric, colour in zip(metrics, (BLUE, ORANGE), strict=False):
+        for n, marker, fill in zip(sizes, "oD", ("none", "full"), strict=False):
+            values = [m[metric] for _, k, m in found.quality if k == n]
+            name = f"{metric}, {n} evaluations" if len(metrics) > 1 else f"{n} evaluations"
+            axes.plot(values, range(len(methods)), marker, color=colour, fillstyle=fill, ms=7, label=name)
     axes.set_yticks(range(len(methods)), methods)
-    axes.set_ylim(-0.5, len(methods) - 0.2)
+    axes.set_ylim(-0.5, len(methods) - 0.5)
     axes.grid(axis="y", color="#eeeeee")
-    axes.set(xlabel="SRG, mean over photos (higher is better)", title="Quality at equal evaluations")
-    axes.legend(fontsize=8)
+    better = "higher is better" if len(metrics) == 1 else "insertion ↑, deletion ↓"
+    axes.set(xlabel=f"mean over photos ({better})", title=" and ".join(metrics).replace("srg", "SRG") + ", equal cost")
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2)
+
+
+def _save(figure: Any, path: Path, dpi: int) -> None:
+    """As a PNG of few colours, which is small enough for a repository."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=dpi)
+    plt.close(figure)
+    Image.open(drawn).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
