@@ -17,6 +17,7 @@ from sidelight.engine.engine import Engine
 from sidelight.engine.mailbox import Mailbox
 from sidelight.engine.observer import Label
 from sidelight.engine.probe import probe
+from sidelight.engine.threads import briefly
 from sidelight.rpc.roster import Offer, Roster
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Watch:
     async def _look(self) -> None:
         """One look at the model; it is offered when this returns."""
         if self._predictor is None:
-            self._predictor = await asyncio.to_thread(self._make)
+            self._predictor = await briefly(self._make)
             self._roster.note(self._name, predictor=self._predictor)
         versions = await asyncio.to_thread(self._predictor.versions)
         if not versions:

@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sidelight.core.errors import SidelightError, Unsupported
 from sidelight.core.predictor import Predictor
 from sidelight.engine.engine import Engine
 from sidelight.engine.gate import Gate
+from sidelight.engine.threads import alone
 from sidelight.predictors import networks
 from sidelight.predictors.card import Card, CardError, read_card
 from sidelight.predictors.embedded import EmbeddedPredictor
@@ -266,6 +268,8 @@ async def serve(config: Config, makers: Makers) -> None:
     service = Service(config, makers)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
+    alone()
+    loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="aside", initializer=alone))
 
     def end() -> None:
         if ended.is_set():  # asked twice: whoever asks does not want to wait for the drain

@@ -24,7 +24,15 @@ ROUNDS = 5
 
 
 def asking(client, masks=ROWS, seed=1):
-    answer = client.explain(photo_file(), model=MODEL, method=Rise(masks=masks), seed=seed, deadline=600, target=282)
+    answer = client.explain(
+        photo_file(),
+        model=MODEL,
+        method=Rise(masks=masks),
+        seed=seed,
+        deadline=600,
+        target=282,
+        outputs=["map"],
+    )
     assert answer.best.rows_done == masks
 
 

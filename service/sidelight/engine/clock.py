@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from sidelight.engine.threads import alone
+
 log = logging.getLogger(__name__)
 
 
@@ -44,6 +46,7 @@ class Clock:
         self._thread.join()
 
     def _work(self) -> None:
+        alone()
         while True:
             with self._changed:
                 while not self._closed and (not self._heap or self._heap[0][0] > time.monotonic()):

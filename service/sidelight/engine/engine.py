@@ -15,6 +15,7 @@ from sidelight.engine.local import LocalLane
 from sidelight.engine.mailbox import Outbox
 from sidelight.engine.observer import Guarded, Label, Observer, Silent
 from sidelight.engine.run import Run, Task
+from sidelight.engine.threads import alone
 
 
 class Engine:
@@ -25,7 +26,7 @@ class Engine:
         self._predictors: dict[str, Predictor] = {}
         self._lanes: dict[str, Lane] = {}
         self._local = LocalLane(local_processes)
-        self._pool = ThreadPoolExecutor(plan_threads, thread_name_prefix="plan")
+        self._pool = ThreadPoolExecutor(plan_threads, "plan", alone)
         self._clock = Clock()
         self._runs: set[Run] = set()
         self._closed = False

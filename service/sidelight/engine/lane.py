@@ -22,6 +22,7 @@ from sidelight.core.sweep import Placement, Rows, Shared
 from sidelight.engine.observer import Observer
 from sidelight.engine.run import Task
 from sidelight.engine.scheduler import Batch, Queue, Scheduler
+from sidelight.engine.threads import spread
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ class Lane:
     # -- the worker --------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        spread()
         batch: Batch | None
         while True:
             with self._changed:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from sidelight.core.sweep import Placement
+from sidelight.predictors.folding import folded
 
 GAIN = 0.95  # share of the time that something less plain must stay under to be chosen
 ROUNDS = 3
@@ -51,6 +52,8 @@ def tune(
     half = ("bfloat16", "float16") if device.type == "cuda" else ("bfloat16",)
     names = ("float32", *half) if precision == "auto" else (precision,)
     layouts = (False, True) if channels_last is None else (channels_last,)
+    plain = next(iter(module.parameters()), torch.empty(0)).dtype
+    module = folded(module, rows(TRIAL_ROWS, Placement(device, plain))) or module
     forms = []
     for name, last in itertools.product(names, layouts):
         on = Placement(device, DTYPES[name], last)

@@ -18,6 +18,7 @@ from sidelight.engine.engine import Engine
 from sidelight.engine.gate import Gate
 from sidelight.engine.mailbox import Mailbox, Progress
 from sidelight.engine.observer import Label
+from sidelight.engine.threads import alone
 from sidelight.rpc.decode import Part, Question, decode
 from sidelight.rpc.encode import Spent, encode, set_timing
 from sidelight.rpc.observer import RpcObserver, request_id
@@ -85,7 +86,7 @@ class Desk:
     ) -> None:
         self.engine, self.gate, self.roster, self.limits = engine, gate, roster, limits
         self.observer, self.max_duration = observer, max_duration
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="codec")
+        self._threads = ThreadPoolExecutor(threads, "codec", alone)
         self._draining = False
 
     async def question(self, request: ExplainRequest, deadline: Deadline) -> Question:

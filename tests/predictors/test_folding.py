@@ -1,0 +1,82 @@
+"""Folding batch norms changes nothing but rounding, and leaves alone what it cannot be sure of."""
+
+import torch
+from sidelight.predictors.folding import folded
+from torch import nn
+
+X = torch.randn(3, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+
+
+def normed(seed=0):
+    """A norm with statistics that matter."""
+    torch.manual_seed(seed)
+    norm = nn.BatchNorm2d(4)
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.2, 3)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    return norm
+
+
+class Same(nn.Conv2d):
+    """A convolution with a forward of its own."""
+
+    def forward(self, x):
+        return super().forward(nn.functional.pad(x, (0, 1, 1, 0), value=2.0))
+
+
+class Net(nn.Module):
+    def __init__(self, forward):
+        super().__init__()
+        self.conv, self.bn = Same(3, 4, 2, bias=False), normed()
+        self.more, self.norm = nn.Conv2d(4, 4, 3, groups=4), normed(1)
+        self.how = forward
+
+    def forward(self, x):
+        return self.how(self, x)
+
+
+def chain(n, x):
+    return n.norm(n.more(n.bn(n.conv(x)).relu())).mean((2, 3))
+
+
+def norms(module):
+    return sum(isinstance(m, nn.BatchNorm2d) for m in module.modules())
+
+
+def check(how, left, x=X):
+    net = Net(how).eval()
+    made = folded(net, x)
+    assert norms(made) == left and norms(net) == 2
+    torch.testing.assert_close(made(x * 3), net(x * 3), rtol=1e-4, atol=1e-5)
+
+
+def test_norms_behind_convolutions_are_folded_and_the_answer_stays():
+    check(chain, left=0)
+
+
+def test_a_convolution_whose_own_output_is_wanted_too_keeps_its_norm():
+    def residual(n, x):
+        y = n.conv(x)
+        return n.norm(n.more(n.bn(y) + y)).mean((2, 3))
+
+    check(residual, left=1)
+
+
+def test_modules_used_twice_keep_their_norm():
+    def twice(n, x):
+        y = n.bn(n.conv(x))
+        return n.norm(n.more(n.norm(n.more(y)))).mean((2, 3))
+
+    check(twice, left=1)
+
+
+def test_control_flow_on_data_is_left_alone():
+    def branching(n, x):
+        return chain(n, x) if x.sum() > 0 else x.mean((1, 2, 3))[:, None]
+
+    assert folded(Net(branching).eval(), X) is None
+
+
+def test_a_network_without_norms_is_left_alone():
+    assert folded(nn.Conv2d(3, 4, 2).eval(), X) is None
