@@ -7,8 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline import inline
 from measured import Linear, bent, picture, run, subject
+from sidelight import methods, metrics
+from sidelight.core import metric
+from sidelight.core.ask import Model
+from sidelight.core.explanation import explain
+from sidelight.core.job import Job
+from sidelight.core.registry import find, load
+from sidelight.core.stream import Stream
 from sidelight.core.sweep import Folded, Meter, Placement, Stop, Stopped, metered
-from sidelight.core.target import Link
+from sidelight.core.target import Link, OutputKind, Target
 from sidelight.metrics.paths import Path, area, round_half_up, rows_of, turns, walk
 
 SMALL = st.lists(st.integers(-3, 3), min_size=1, max_size=30)
@@ -119,3 +126,23 @@ def test_the_scores_are_of_the_target_and_its_link():
     s = subject(x, torch.randn(1, 4, 4), (1,), Link.PROBABILITY)
     (curve,) = run(walk(s.job, [Path(turns(s.maps, True))], 3), lambda a, c: {"y": model(a, c)["y"] / 30})[:, 0]
     assert ((curve > 0) & (curve < 1)).all()
+
+
+def test_a_score_that_is_not_finite_costs_its_metric_and_not_the_explanation():
+    """A probability of 0 on a half-hidden input has no logarithm; the map and the other metrics are worth having."""
+    x, target = picture((4, 4)), Target(OutputKind.PROBABILITIES, Link.LOG_PROBABILITY, (0,))
+    shares = iter([0.5, 0.25])  # input and baseline, asked for first
+
+    def answer(ask, columns):
+        p = torch.tensor([next(shares, 0.0) for _ in columns["x"]], dtype=torch.float64)
+        return {"y": torch.stack([p, 1 - p], 1)}
+
+    load(methods), load(metrics)
+    srg, mass = metric.find("srg"), metric.find("mass_in_mask")
+    asked = [(srg, srg.params()), (mass, mass.params(mask=torch.ones(4, 4)))]
+    given = find("given")
+    job = Job(Model("m", "1"), x, target, Stream(0))
+    found = run(explain(job, lambda y: target, given, given.params(map=torch.ones(4, 4)), metrics=asked), answer)
+    reason, measure = found.measures
+    assert "not finite" in reason
+    assert float(measure.values["mass"][0]) == 1

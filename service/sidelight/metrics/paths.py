@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from sidelight.core.ask import Forward
-from sidelight.core.errors import InvalidRequest
+from sidelight.core.errors import InvalidRequest, Unsupported
 from sidelight.core.fold import Fold, Out
 from sidelight.core.job import Job
 from sidelight.core.metric import Subject
@@ -61,19 +61,32 @@ class OwnScores(Fold[tuple[torch.Tensor, torch.Tensor]]):
         self.target = target
         self.ends: list[torch.Tensor] = []
         self.own: list[torch.Tensor] = []
+        self.refused: Unsupported | None = None  # a score that is not finite, which is the metric's alone to bear
 
     def add(self, rows: range, memo: torch.Tensor, out: Out) -> None:
-        s = self.target.score(out["y"]).cpu()  # [k, T]
+        try:
+            s = self.target.score(out["y"]).cpu()  # [k, T]
+        except Unsupported as error:
+            self.refused = error
+            return
         ends = max(0, LAST + 1 - rows.start)
         self.ends.append(s[:ends])
         self.own.append(s[ends:].gather(1, memo[ends:].unsqueeze(1)).squeeze(1))
 
     def value(self) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.refused is not None:
+            return torch.empty(0), torch.empty(0)
         return torch.cat(self.ends), torch.cat(self.own)
+
+    def enough(self) -> bool:
+        return self.refused is not None
 
 
 def walk(job: Job, paths: Sequence[Path], steps: int) -> Plan[torch.Tensor]:
-    """Scores along `paths`, [path, T, K+1] float64. Raises Stopped where not every row was answered."""
+    """Scores along `paths`, [path, T, K+1] float64.
+
+    Raises Stopped where not every row was answered, Unsupported where a score is not finite.
+    """
     targets, units = paths[0].turn.shape
     shape = job.input.shape
     steps = steps_of(steps, units)
@@ -93,8 +106,10 @@ def walk(job: Job, paths: Sequence[Path], steps: int) -> Plan[torch.Tensor]:
         m = torch.stack([keep(row) for row in rows]).view(-1, *shape)  # [k, *shape] bool
         return job.input.blend(m.to(on.device).float(), on), torch.tensor([target_of(row) for row in rows])
 
-    sweep = Sweep(Forward(job.model), size, render, OwnScores(job.target), job.input.like, counts=False)
-    folded = yield from ask(sweep)
+    fold = OwnScores(job.target)
+    folded = yield from ask(Sweep(Forward(job.model), size, render, fold, job.input.like, counts=False))
+    if fold.refused is not None:
+        raise fold.refused
     if folded.rows < size:
         raise Stopped(folded.stop)  # a part of a curve has no mean
     ends, own = folded.value

@@ -78,8 +78,11 @@ def _placed(t: torch.Tensor, x: Input, where: Geometry | None, path: str) -> tor
     seen = slice(top + rows.start, top + rows.stop), slice(left + columns.start, left + columns.stop)
     out = t.new_zeros(where.size)
     if t.is_floating_point():
-        resized = F.interpolate(t.double()[None, None], size=where.resized, mode="bilinear", antialias=True)[0, 0]
-        out[rows, columns] = resized[seen].to(t.dtype)
+        # NaN stands outside the crop in an answer's own `map_at_input`: it has no share in what is averaged.
+        known = ~t.isnan()
+        both = torch.stack([t.double().nan_to_num(0.0, torch.inf, -torch.inf), known.double()])
+        value, share = F.interpolate(both[None], size=where.resized, mode="bilinear", antialias=True)[0]
+        out[rows, columns] = (value / share)[seen].to(t.dtype)
     else:  # numbers that name something: each pixel's own, never a mixture
         (down, height), (right, width) = ((torch.arange(n), n) for n in where.resized)
         down, right = (2 * down + 1) * t.shape[0] // (2 * height), (2 * right + 1) * t.shape[1] // (2 * width)
