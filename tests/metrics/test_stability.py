@@ -6,10 +6,14 @@ import pytest
 import torch
 from inline import inline
 from measured import bent, picture, subject
+from sidelight import methods
+from sidelight.core import metric
 from sidelight.core.ask import Forward
 from sidelight.core.errors import InvalidRequest
+from sidelight.core.explanation import explain
 from sidelight.core.fold import Fold
 from sidelight.core.job import Saliency
+from sidelight.core.registry import find, load
 from sidelight.core.sweep import Folded, Meter, Stop, Stopped, Sweep, ask, metered
 from sidelight.metrics.stability import StabilityParams, stability
 
@@ -150,3 +154,14 @@ def test_a_map_that_is_the_same_everywhere_is_refused():
     s = subject(X, torch.ones(2, 6, 7), (0, 1), rerun=drawn(None))
     with pytest.raises(InvalidRequest, match="target 0 has the same value everywhere"):
         inline(stability(s, StabilityParams()), None)
+
+
+def test_the_service_reruns_a_method_with_other_draws():
+    """With its own draws again every method would agree with itself."""
+    load(methods)
+    rise, x = find("rise"), picture((14, 14))
+    job = subject(x, torch.zeros(1, 14, 14)).job
+    asked = [(metric.find("stability"), StabilityParams(1))]
+    found = inline(explain(job, lambda y: job.target, rise, rise.params(masks=8), metrics=asked), bent(x))
+    assert abs(found.measures[0].values["cosine"].item()) < 0.999
+    assert found.measures[0].values["spearman"].item() < 0.95

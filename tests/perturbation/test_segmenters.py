@@ -6,7 +6,18 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
+from sidelight import methods
+from sidelight.core.ask import Local, Model
+from sidelight.core.inputs import ImageInput
+from sidelight.core.job import Job
 from sidelight.core.local import works
+from sidelight.core.predictor import PixelSpace
+from sidelight.core.registry import find, load
+from sidelight.core.stream import Stream
+from sidelight.core.sweep import Placement
+from sidelight.core.target import Link, OutputKind, Target
+from sidelight.perturbation.options import Segmentation
 from sidelight.perturbation.segmenters import MAX_SEGMENTS, segment, superpixels
 from skimage import data
 from skimage.measure import label
@@ -123,3 +134,16 @@ def test_a_process_that_only_cuts_never_loads_torch():
     modules = "sidelight.perturbation.segmenters, sidelight.perturbation.replacement"
     lines = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", lines], check=True, timeout=60)
+
+
+def test_a_model_that_takes_blue_first_is_shown_the_same_segments():
+    """Colour distances weigh red, green and blue differently."""
+    load(methods)
+    occlusion, colours, seen = find("occlusion"), torch.rand(3, 12, 12) * 255, []
+    for order, pixels in (("RGB", colours), ("BGR", colours.flip(0))):
+        x = ImageInput("x", pixels, torch.zeros_like(pixels), PixelSpace(order))
+        job = Job(Model("m", "1"), x, Target(OutputKind.LOGITS, Link.LOGIT, (0,)), Stream(0))
+        sweep = next(occlusion.plan(job, occlusion.params(segmentation=Segmentation.SLIC)))
+        assert isinstance(sweep.ask, Local)
+        seen.append(sweep.render(range(1), Placement())[0]["pixels"])
+    np.testing.assert_array_equal(*seen)
