@@ -30,6 +30,7 @@ UV_VERSION := 0.13.9
 
 BIN := $(VENV)/bin
 TRITON_VENV := build/triton-venv
+ONNX_TWIN_VENV := build/onnx-twin-venv
 UV := build/uv-$(UV_VERSION)/bin/uv
 PIP := -m pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --require-hashes
@@ -44,10 +45,11 @@ SETUP := $(VENV)/.sidelight-dev
 RUNTIME := $(VENV)/.sidelight-runtime
 BENCH := $(VENV)/.sidelight-bench
 TRITON := $(TRITON_VENV)/.sidelight-triton
+ONNX_TWIN := $(ONNX_TWIN_VENV)/.sidelight-onnx-twin
 MODELS := build/models/efficientnet_lite0/1/model.onnx
 
-.PHONY: help check setup setup-runtime triton models demo demo-embedded serve gallery test test-slow test-packages lint bench bench-full \
-        study study-samplers train-text proto lock docker clean
+.PHONY: help check setup setup-runtime triton models demo demo-embedded serve gallery test test-slow test-packages test-onnx-twin lint bench bench-full \
+        study study-samplers study-baselines train-text proto lock docker clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do \
@@ -98,6 +100,14 @@ $(TRITON): deploy/triton/requirements.lock | check
 $(MODELS): deploy/triton/build_models.py $(REPOSITORY) | $(SETUP)
 	@$(BIN)/python deploy/triton/build_models.py
 
+# onnx2torch imports torchvision, which does not import beside the torch that the service has.
+$(ONNX_TWIN): requirements-dev.lock | check
+	@echo "Installing onnx2torch and another torch into $(ONNX_TWIN_VENV)"
+	$(PYTHON) -m venv $(ONNX_TWIN_VENV)
+	$(ONNX_TWIN_VENV)/bin/python $(PIP) $(LOCKED) -r $<
+	$(ONNX_TWIN_VENV)/bin/python $(PIP) install torch==2.14.1 torchvision==0.29.1 onnx2torch==1.5.15
+	@touch $@
+
 # ------------------------------------------------------------------------------------------------- running
 demo: $(SETUP) $(MODELS) $(TRITON) ## explain a photo and a sentence through a real Triton, from nothing to a picture
 	@$(BIN)/python deploy/demo.py
@@ -108,7 +118,7 @@ demo-embedded: $(SETUP) $(MODELS) ## the same with the models inside the service
 serve: $(SETUP) $(MODELS) $(TRITON) ## Triton and Sidelight with the demo's models, until Ctrl-C
 	@$(BIN)/python deploy/demo.py --serve
 
-gallery: $(SETUP) ## one photo by every perturbation method, side by side (PHOTO=file for another than the cat)
+gallery: $(SETUP) ## one photo by every method, side by side (PHOTO=file for another than the cat)
 	@$(BIN)/python deploy/gallery.py $(PHOTO)
 
 # ------------------------------------------------------------------------------------------------- checking
@@ -118,8 +128,11 @@ test: $(SETUP) $(MODELS) $(TRITON) ## the tests
 test-slow: $(SETUP) $(MODELS) $(TRITON) ## the tests that take long
 	@$(BIN)/python -m pytest -m slow --ignore tests/bench $(PYTEST_ARGS)
 
-test-packages: $(BENCH) ## the tests that need more packages: shap, lime and Quantus to agree with, matplotlib
-	@$(BIN)/python -m pytest tests/perturbation/test_packages.py tests/metrics/test_quantus.py tests/deploy/test_studies.py $(PYTEST_ARGS)
+test-packages: $(BENCH) ## the tests that need more packages: shap, lime, captum and Quantus to agree with, matplotlib
+	@$(BIN)/python -m pytest tests/perturbation/test_packages.py tests/path/test_packages.py tests/metrics/test_quantus.py tests/deploy/test_studies.py $(PYTEST_ARGS)
+
+test-onnx-twin: $(ONNX_TWIN) ## the tests of differentiable twins made from ONNX files, in an environment of their own (5 GB)
+	@PYTHONPATH=service:clients/python:proto/python $(ONNX_TWIN_VENV)/bin/python -m pytest tests/predictors/test_twin_sources.py $(PYTEST_ARGS)
 
 bench: $(BENCH) $(MODELS) $(TRITON) ## the benchmarks, within ten minutes; results in build/bench
 	@$(BIN)/python -m pytest -m "bench and not slow" -s --timeout 0 tests/bench $(PYTEST_ARGS)
@@ -132,6 +145,9 @@ study: $(BENCH) ## which choices make a good perturbation map (minutes); FULL=1:
 
 study-samplers: $(BENCH) ## how many evaluations better samplers save (minutes); DATA=FOLDER: your photos
 	@$(BIN)/python deploy/studies samplers $(if $(DATA),--data "$(DATA)") $(STUDY_ARGS)
+
+study-baselines: $(BENCH) ## how much of its target each path attribution leaves out, by layer and baseline (minutes); DATA=FOLDER
+	@$(BIN)/python deploy/studies baselines $(if $(DATA),--data "$(DATA)") $(STUDY_ARGS)
 
 lint: $(SETUP) ## style, types, protos (against the commit PROTO_BASE), generated code, Dockerfile
 	$(BIN)/ruff check .

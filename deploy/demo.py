@@ -1,6 +1,6 @@
 """Explain a photo of a cat and a sentence through Sidelight and a real Triton, then stop everything again.
 
-    python deploy/demo.py                 # two answers, the pictures of them in build/demo (`make demo`)
+    python deploy/demo.py                 # the answers, the pictures of them in build/demo (`make demo`)
     python deploy/demo.py --embedded      # the same models inside the service, without Triton
     python deploy/demo.py --serve         # the same set-up, up until Ctrl-C (`make serve`)
 
@@ -26,7 +26,7 @@ from typing import Any
 
 from PIL import Image
 from rich.console import Console
-from sidelight_client import Client, Explanation, KernelShap, Rise, SidelightError
+from sidelight_client import Client, Compare, Explanation, KernelShap, Rise, SidelightError
 from sidelight_client.cli.explain import show
 from sidelight_client.cli.progress import ProgressLine
 from skimage import data
@@ -41,6 +41,12 @@ from server import TritonFailed, TritonServer  # noqa: E402
 MODEL = "efficientnet_lite0"
 TEXT_MODEL = "sentiment"
 MODELS = (MODEL, TEXT_MODEL)
+TWINS = {  # where the networks come from that gradients are taken of
+    MODEL: "build_models:network",
+    TEXT_MODEL: f"{DEPLOY}/text/sentiment_network.py:reading",
+    "sentiment_tokens": f"{DEPLOY}/text/sentiment_network.py:reading",
+}
+LAYER = "_blocks.10"  # a middle one, at which gradients are taken
 SENTENCE = "The plot is thin and the jokes are stale, but the music is wonderful and the actors are a joy to watch."
 START_SECONDS = 180  # reading torch from a cold disk is slow
 METRICS = (  # patterns of the five lines shown
@@ -130,6 +136,12 @@ def embedded() -> list[str]:
     return ["--config", str(DEPLOY / "embedded.toml")]
 
 
+def served(name: str, address: str) -> str:
+    """Configuration for a model on the Triton at `address`, with its twin."""
+    card = TRITON / "cards" / f"{name}.toml"
+    return f'[[models]]\ncard = "{card}"\ntriton = "{address}"\n[models.twin]\nfactory = "{TWINS[name]}"\n'
+
+
 def on_triton(running: contextlib.ExitStack, out: Path) -> list[str]:
     """Start Triton; the service's arguments for the models there. Raises TritonUnavailable where none can be had."""
     began = time.monotonic()
@@ -137,9 +149,8 @@ def on_triton(running: contextlib.ExitStack, out: Path) -> list[str]:
     console.print("Starting Triton ...")
     running.enter_context(triton)
     console.print(f"Triton is ready on {triton.grpc} after {time.monotonic() - began:.1f} s")
-    served = (f'[[models]]\ncard = "{TRITON}/cards/{name}.toml"\ntriton = "{triton.grpc}"\n' for name in MODELS)
     config = out / "sidelight.toml"
-    config.write_text("".join(served))
+    config.write_text("".join(served(name, triton.grpc) for name in MODELS))
     return ["--config", str(config)]
 
 
@@ -152,8 +163,9 @@ def save_photo(out: Path) -> Path:
 
 def explain(address: str, **question: Any) -> Explanation:
     """Ask the service, showing progress."""
+    asked = {"link": "probability", "seed": 1, "deadline": 3600, **question}
     with Client(address) as client, ProgressLine(console) as line:
-        return client.explain(**question, link="probability", seed=1, deadline=3600, on_progress=line)
+        return client.explain(**asked, on_progress=line)
 
 
 def side_by_side(photo: Path, overlay: Path) -> Path:
@@ -195,8 +207,11 @@ def run(args: argparse.Namespace, running: contextlib.ExitStack) -> None:
     console.print()
     show(answer, [])
     written = [*answer.save(args.out), side_by_side(photo, args.out / "overlay.png")]
+    console.print(f"\nAnd its gradients? What each attribution at {LAYER} leaves out of what there is to attribute:\n")
+    answer = explain(service.grpc, input=photo, model=MODEL, method=Compare(layers=[LAYER]), link="logit")
+    console.print(answer.table())
     copies = max(2, args.masks // 2)  # fewer, since there are fewer words than cells in a picture
-    console.print(f"\nAnd which words make a sentence what the model says it is? {copies} copies that lack some tell.")
+    console.print(f"And which words make a sentence what the model says it is? {copies} copies that lack some tell.")
     answer = explain(service.grpc, text=SENTENCE, model=TEXT_MODEL, method=KernelShap(samples=copies))
     console.print()
     show(answer, [])

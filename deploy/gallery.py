@@ -1,4 +1,4 @@
-"""One photo explained by every method of the perturbation family, side by side with its quality (`make gallery`).
+"""One photo explained by every method, side by side with its quality (`make gallery`).
 
 python deploy/gallery.py [PHOTO]      # build/gallery/methods.jpg; without a photo the demo's cat
 """
@@ -22,6 +22,9 @@ PANELS: dict[str, tuple[str, dict[str, Any], str]] = {  # caption: method, its p
     "sobol": ("sobol", {}, "model_mean"),
     "hsic": ("hsic", {}, "model_mean"),
     "perturbation (SLIC, Gaussian)": ("perturbation", {"segmentation": "slic", "samples": 2000}, "model_mean"),
+    "integrated_gradients, input": ("integrated_gradients", {}, "model_mean"),
+    "integrated_gradients, _blocks.10": ("integrated_gradients", {"layers": ["_blocks.10"]}, "feature_mean"),
+    "layer_cam, _blocks.10": ("layer_cam", {"layers": ["_blocks.10"]}, "feature_zero"),
 }
 SIDE, CAPTION, COLUMNS = 300, 36, 3
 

@@ -44,6 +44,11 @@ def on_triton(address: str, more: str = "", name: str = MODEL) -> str:
     return f'[[models]]\ncard = "{CARDS / name}.toml"\ntriton = "{address}"\n{more}\n'
 
 
+def twin(name: str = MODEL) -> str:
+    """More of that: where the model's network comes from, for gradients."""
+    return f'[models.twin]\nfactory = "{demo.TWINS[name]}"'
+
+
 def embedded(more: str = "", name: str = MODEL) -> str:
     """Configuration for the demo's model inside the service."""
     return (

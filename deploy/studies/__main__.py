@@ -1,4 +1,4 @@
-"""python deploy/studies study | samplers: what the choices of the perturbation family are worth, on real photos.
+"""python deploy/studies study | samplers | baselines: what the choices of methods are worth, on real photos.
 
 Apart from the studies themselves, so that the process that cuts segments does not import what it has no use for.
 """
@@ -6,7 +6,7 @@ Apart from the studies themselves, so that the process that cuts segments does n
 import importlib
 import sys
 
-STUDIES = ("study", "samplers")
+STUDIES = ("study", "samplers", "baselines")
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in STUDIES:

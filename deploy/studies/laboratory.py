@@ -25,6 +25,7 @@ from sidelight.core.explanation import ends
 from sidelight.core.fold import First
 from sidelight.core.inputs import ImageInput
 from sidelight.core.job import Job
+from sidelight.core.predictor import Twin
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Plan, Sweep, ask
 from sidelight.core.target import Link, Target
@@ -35,6 +36,7 @@ from sidelight.predictors import networks
 from sidelight.predictors.card import Card, read_card
 from sidelight.predictors.embedded import EmbeddedPredictor
 from sidelight.predictors.fit import fit
+from sidelight.predictors.twin import own_twin
 
 TRITON = Path(__file__).resolve().parents[1] / "triton"
 FACTORY = TRITON / "build_models.py"
@@ -78,7 +80,8 @@ class Answered(Silent):
 class Laboratory:
     """An engine with the network at `pixels` x `pixels`. A context manager: its threads and processes end with it."""
 
-    def __init__(self, pixels: int, precision: str = "auto", device: str = "cpu") -> None:
+    def __init__(self, pixels: int, precision: str = "auto", device: str = "cpu", *, twin: bool = False) -> None:
+        """With `twin` gradients can be taken as well: of the same network, in this process."""
         on = torch.device(device)
         self.predictor = EmbeddedPredictor(
             network(on)[0], card(pixels), on, precision=precision, channels_last=True, batch_rows=_batch(on, pixels)
@@ -87,6 +90,11 @@ class Laboratory:
         self.answered = Answered()
         self.engine = Engine(self.answered)
         self.engine.add(self.predictor)
+        self.twin: Twin | None = None
+        if twin:
+            differentiable = own_twin(self.predictor, self.spec, batch_rows=_batch(on, pixels))
+            self.twin = differentiable.twin
+            self.engine.add(differentiable, twin=True)
 
     def __enter__(self) -> "Laboratory":
         # The process that cuts segments starts while Ctrl-C is ignored, and so ignores it: it ends with the engine.
@@ -119,7 +127,8 @@ class Laboratory:
         pixels, _ = fit(photo, self.spec.fit)
         baseline = ModelMean().image(pixels, self.spec.pixels, Stream(seed))
         x = ImageInput(self.spec.input.name, pixels, baseline, self.spec.pixels)
-        return Job(Model(self.spec.name, self.spec.version), x, Target(self.spec.kind, Link.PROBABILITY), Stream(seed))
+        target = Target(self.spec.kind, Link.PROBABILITY)
+        return Job(Model(self.spec.name, self.spec.version), x, target, Stream(seed), twin=self.twin)
 
     def results(self, plans: Iterable[tuple[K, Plan]], line: Line | None = None) -> Iterator[tuple[K, Any]]:
         """Each plan's result beside its key, as they end. Raises what a plan failed with.

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 
 mpl.use("Agg")
+import attribution_errors
 import economy
 import matplotlib.pyplot as plt
 import numpy as np
@@ -125,6 +126,48 @@ def _qualities(axes: Any, found: economy.Findings, metrics: Sequence[str]) -> No
     better = "higher is better" if len(metrics) == 1 else "insertion ↑, deletion ↓"
     axes.set(xlabel=f"mean over photos ({better})", title=" and ".join(metrics).replace("srg", "SRG") + ", equal cost")
     axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2)
+
+
+MARKS = {  # of baselines: those of pixels are dark, those of a layer light
+    "model_mean": (INK, "o"), "image_mean": (INK, "s"), "blur": (BLUE, "v"), "noise": (BLUE, "^"),
+    "distribution": (BLUE, "D"), "feature_zero": (ORANGE, "o"), "feature_mean": (ORANGE, "s"), "neutral": (ORANGE, "X"),
+}  # fmt: skip
+LEAST = 1e-6  # of |E|/|T| that is worth showing: rounding
+
+
+def baselines(found: attribution_errors.Findings, path: Path) -> Path:
+    """|E|/|T| of every method over every baseline, a panel for each layer. Writes a PNG file."""
+    with mpl.rc_context(STYLE):
+        figure, grid = plt.subplots(
+            1, len(found.layers), figsize=(3.2 * len(found.layers) + 2, 4.8), layout="constrained", sharex=True,
+            sharey=True, squeeze=False,
+        )  # fmt: skip
+        for axes, layer in zip(grid[0], found.layers, strict=True):
+            _relative_errors(axes, found, layer)
+        handles = [
+            grid[0, 0].plot([], [], marker, color=colour, label=baseline.replace("_", " "))[0]
+            for baseline, (colour, marker) in MARKS.items()
+            if baseline in found.baselines
+        ]
+        figure.legend(handles=handles, loc="outside right upper", fontsize=8, title="baseline")
+        _save(figure, path, 110)
+    return path
+
+
+def _relative_errors(axes: Any, found: attribution_errors.Findings, layer: str) -> None:
+    methods = found.methods[::-1]
+    for (at, method, baseline), spread in found.spreads.items():
+        if at == layer:
+            colour, marker = MARKS[baseline]
+            aside = list(MARKS).index(baseline) / len(MARKS) - 0.5  # so that equal errors are told apart
+            y = methods.index(method) - 0.7 * aside
+            low, high = max(spread.median, LEAST), max(spread.high, LEAST)
+            axes.plot([low, high], [y, y], "-", color=colour, lw=0.7, alpha=0.6)
+            axes.plot(low, y, marker, color=colour, ms=4.5)
+    axes.axvline(1, color=INK, lw=0.7, ls=":")
+    axes.set(xscale="log", title=layer, xlabel="|E|/|T|, median to 95th percentile")
+    axes.set_yticks(range(len(methods)), [method.replace("_", " ") for method in methods])
+    axes.grid(axis="y", color="#eeeeee")
 
 
 def _save(figure: Any, path: Path, dpi: int) -> None:

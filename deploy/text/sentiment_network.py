@@ -8,7 +8,7 @@ and for each matrix V of the encoder's last layers two thin ones, which make it 
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +98,37 @@ def token_ids(made: Tokenizer, texts: Sequence[str]) -> torch.Tensor:
     return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
 
 
-def of_texts() -> Callable[[Sequence[str]], torch.Tensor]:
-    """The trained network as a function, n texts -> logits [n, 2]."""
-    network, made = sentiment(), tokenizer()
-    return lambda texts: network(token_ids(made, texts))
+class ReadingSentiment(Sentiment):
+    """The same of texts too: n texts, or token ids [n, L] int64, -> logits [n, 2]; and what its tokens stand for.
+
+    This is what gradients are taken of: `embedding` names the layer whose output [n, L, 384] may be put in place of
+    what the ids give. Which tokens are there is told by the ids all the same.
+    """
+
+    embedding = "encoder.embeddings.word_embeddings"
+
+    def __init__(self, encoder: "BertModel", head: nn.Linear) -> None:
+        super().__init__(encoder, head)
+        self._tokenizer = tokenizer()
+        vocabulary = {name: self._tokenizer.token_to_id(name) for name in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")}
+        self.blank = vocabulary.pop("[MASK]")  # "some word": the encoder learnt to guess what stands behind it
+        self.specials = frozenset(vocabulary.values())
+
+    def forward(self, rows: torch.Tensor | Sequence[str]) -> torch.Tensor:
+        if isinstance(rows, torch.Tensor):
+            return super().forward(rows)
+        return super().forward(token_ids(self._tokenizer, rows).to(self.head.weight.device))
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """The text's token ids."""
+        return tuple(self._tokenizer.encode(text).ids)
+
+    def pieces(self, text: str) -> tuple[tuple[int, int], ...]:
+        """The characters [begin, end) that each token stands for; of [CLS] and [SEP] none."""
+        return tuple(self._tokenizer.encode(text).offsets)
+
+
+def reading(changes: Path = CHANGES) -> ReadingSentiment:
+    """The trained network with its tokenizer."""
+    network = sentiment(changes)
+    return ReadingSentiment(network.encoder, network.head).eval()

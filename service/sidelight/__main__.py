@@ -57,14 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         config = configured(arguments)
-        makers = wiring.makers(config, str(arguments.config or "arguments"))
+        source = str(arguments.config or "arguments")
+        makers, twins = wiring.makers(config, source), wiring.twins(config, source)
         if arguments.check:
             print(f"{arguments.config or 'the configuration'} is good: {', '.join(makers)}")
             return 0
-        if any(model.embedded for model in config.models):
+        if any(model.embedded or model.twin for model in config.models):
             allocator.keep_freed_memory()
         telemetry.set_up_logging(config.logging.level, config.logging.format)
-        asyncio.run(wiring.serve(config, makers))
+        asyncio.run(wiring.serve(config, makers, twins))
     except (ConfigError, wiring.CannotListen) as error:
         print(f"sidelight: {error}", file=sys.stderr)
         return 2

@@ -105,6 +105,31 @@ class Embedded:
 
 
 @dataclass(frozen=True)
+class Twin:
+    """The same network in this process, for gradients: one of factory, torchscript, export and onnx.
+
+    An embedded torch model is its own: without any of them, what is set here is of that.
+    """
+
+    factory: str | None = option(None, 'Python function that makes it, "package.module:function" or "file.py:function"')
+    arguments: Mapping[str, Any] | None = option(None, "keyword arguments of the factory, a table")
+    torchscript: Path | None = option(None, "TorchScript file; gradients at the input only")
+    export: Path | None = option(None, "torch.export file")
+    onnx: Path | None = option(None, "ONNX file; needs the package onnx2torch")
+    device: str | None = option(None, "where it runs; absent: the model's device")
+    tolerance: float = option(
+        1e-3, "largest difference from the served model, over its largest output", low=1e-9, high=1.0
+    )
+    layers: tuple[str, ...] = option((), "layers to list; empty: all")
+    batch_rows: int | None = option(None, "rows in a batch; absent: as measured", low=1, high=4096)
+
+    @property
+    def sources(self) -> dict[str, str | Path]:
+        """Those of the four that are set."""
+        return {name: getattr(self, name) for name in SOURCES if getattr(self, name) is not None}
+
+
+@dataclass(frozen=True)
 class Model:
     """A model to explain: on a Triton, or embedded."""
 
@@ -112,6 +137,10 @@ class Model:
     card: Path | None = option(None, "its model card; absent: what Triton tells, and nothing of its outputs")
     triton: str | None = option(None, "Triton's gRPC address, host:port")
     embedded: Embedded | None = option(None, "instead of triton: a model inside this service")
+    twin: Twin | None = option(None, "the same network in this process, for gradients")
+    executor: str = option(
+        "served", "who takes rows that need no gradient: the served model, or its twin", choices=("served", "twin")
+    )
     concurrency: int = option(2, "Triton: batches under way there at once, of all its models", low=1, high=64)
     priority: int | None = option(None, "Triton: request priority, 1 the highest; absent: the lowest", low=1)
     timeout_seconds: float = option(60.0, "Triton: time for one batch", low=0.1, high=3600)
@@ -192,6 +221,10 @@ def _check_model(model: Model, source: str, key: str, of_triton: dict[str, tuple
         _check_embedded(model.embedded, source, f"{key}.embedded")
     if model.triton is not None:
         _check_served(model, model.triton, source, key, of_triton)
+    if model.twin is not None:
+        _check_twin(model.twin, model.embedded is not None, source, f"{key}.twin")
+    elif model.executor == "twin" and model.embedded is None:
+        raise ConfigError(source, f"{key}.executor", 'served: a twin needs a table "twin" that names its source')
 
 
 def _check_served(model: Model, url: str, source: str, key: str, of_triton: dict[str, tuple[str, Model]]) -> None:
@@ -207,12 +240,23 @@ def _check_served(model: Model, url: str, source: str, key: str, of_triton: dict
 def _check_embedded(embedded: Embedded, source: str, key: str) -> None:
     if len(embedded.sources) != 1:
         raise ConfigError(source, key, f"exactly one of {', '.join(SOURCES)}")
-    name, value = embedded.source
+    _check_source(embedded, source, key)
+
+
+def _check_twin(twin: Twin, embedded: bool, source: str, key: str) -> None:
+    if len(twin.sources) > 1 or not (twin.sources or embedded):
+        raise ConfigError(source, key, f"exactly one of {', '.join(SOURCES)}")
+    if twin.sources:
+        _check_source(twin, source, key)
+
+
+def _check_source(of: Embedded | Twin, source: str, key: str) -> None:
+    ((name, value),) = of.sources.items()
     if isinstance(value, Path) and not value.is_file():
         raise ConfigError(source, f"{key}.{name}", f"a file; there is no {value}")
     if name == "factory" and ":" not in str(value):
         raise ConfigError(source, f"{key}.factory", f"package.module:function or file.py:function, not {value!r}")
-    if embedded.arguments is not None and name != "factory":
+    if of.arguments is not None and name != "factory":
         raise ConfigError(source, f"{key}.arguments", "are for a factory: leave them out")
 
 
@@ -242,14 +286,14 @@ def _section(kind: Any, table: Any, source: str, name: str, base: Path) -> Any:
 
 
 def _rooted(model: Model, base: Path) -> Model:
-    """The model with a factory's file relative to the configuration's."""
-    if model.embedded is None or model.embedded.factory is None:
-        return model
-    name, separator, function = model.embedded.factory.partition(":")
-    if not name.endswith(".py"):
-        return model
-    factory = f"{base / Path(name).expanduser()}{separator}{function}"
-    return dataclasses.replace(model, embedded=dataclasses.replace(model.embedded, factory=factory))
+    """The model with factories' files relative to the configuration's."""
+    for key in ("embedded", "twin"):
+        of = getattr(model, key)
+        name, separator, function = ((of and of.factory) or "").partition(":")
+        if name.endswith(".py"):
+            factory = f"{base / Path(name).expanduser()}{separator}{function}"
+            model = dataclasses.replace(model, **{key: dataclasses.replace(of, factory=factory)})
+    return model
 
 
 def _value(field: dataclasses.Field, value: Any, source: str, key: str, base: Path) -> Any:
@@ -330,8 +374,10 @@ def documented() -> str:
     for name, kind in SECTIONS.items():
         lines += ["", f"[{name}]  # {kind.__doc__}", *_documented(kind)]
     lines += ["", f"# [[models]]  # {Model.__doc__}", *(f"# {line.removeprefix('# ')}" for line in _documented(Model))]
-    lines += ["#", f"# [models.embedded]  # {Embedded.__doc__}"]
-    lines += [f"# {line.removeprefix('# ')}" for line in _documented(Embedded)]
+    for name, of in (("embedded", Embedded), ("twin", Twin)):
+        about = " ".join((of.__doc__ or "").split())
+        lines += ["#", f"# [models.{name}]  # {about}"]
+        lines += [f"# {line.removeprefix('# ')}" for line in _documented(of)]
     return "\n".join(lines) + "\n"
 
 

@@ -23,6 +23,7 @@ from sidelight.rpc.observer import request_id
 RPC = ("grpc_type", "grpc_service", "grpc_method")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+ERRORS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100)
 TENTHS = tuple(n / 10 for n in range(1, 11))
 BUSY_WINDOW = 30.0  # seconds over which a lane's busy ratio is taken
 UNKNOWN = "unknown"  # method or model of a request that was refused before it could be told
@@ -53,6 +54,13 @@ class Telemetry:
             "sidelight_converged", "Answers that reached their tolerance, or did all rows.", whose, registry=r
         )
         self._partial = Counter("sidelight_partial", "Answers of fewer rows than asked.", ("reason",), registry=r)
+        self._attribution_error = Histogram(
+            "sidelight_attribution_error_ratio",
+            "|R - T| over |T| of maps along a path.",
+            whose,
+            registry=r,
+            buckets=ERRORS,
+        )
         self._wait = Histogram(
             "sidelight_queue_wait_seconds", "Seconds from admission to the first row.", registry=r, buckets=SECONDS
         )
@@ -73,6 +81,10 @@ class Telemetry:
         )
         self._memory = Gauge("sidelight_device_memory_bytes", "Memory held on the device.", ("lane",), registry=r)
         self._ready = Gauge("sidelight_model_ready", "1 where the model answers.", ("model",), registry=r)
+        self._twin_gap = Gauge(
+            "sidelight_twin_gap", "The twin's last difference from the served model, over its largest output.",
+            ("model",), registry=r,
+        )  # fmt: skip
         Gauge("sidelight_build_info", "The running version.", ("version",), registry=r).labels(
             sidelight.__version__
         ).set(1)
@@ -119,6 +131,12 @@ class Telemetry:
             self._converged.labels(method, model).inc()
         else:
             self._partial.labels(stop).inc()
+
+    def twin_gap(self, model: str, gap: float) -> None:
+        self._twin_gap.labels(model).set(gap)
+
+    def attribution_error(self, method: str, model: str, ratio: float) -> None:
+        self._attribution_error.labels(method, model).observe(ratio)
 
     # -- what is asked for at each scrape ----------------------------------------------------------------------------
 

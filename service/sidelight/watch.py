@@ -4,15 +4,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 
+from sidelight.core.agreement import disagrees, on_probes
 from sidelight.core.ask import Model
 from sidelight.core.baseline import ModelMean
-from sidelight.core.errors import SidelightError, Unavailable
+from sidelight.core.errors import SidelightError, Unavailable, Unsupported
 from sidelight.core.inputs import ImageInput, Input, TextInput, TokenInput, words
-from sidelight.core.predictor import ModelSpec, Predictor, Probe
+from sidelight.core.predictor import Differentiable, ModelSpec, Predictor, Probe, Twin
 from sidelight.core.stream import Stream
+from sidelight.core.sweep import Plan
 from sidelight.engine.engine import Engine
 from sidelight.engine.mailbox import Mailbox
 from sidelight.engine.observer import Label
@@ -29,6 +34,17 @@ ANY_LENGTH = 16  # of the probe's tokens, for a model that takes any
 SENTENCE = "The quick brown fox jumps over the lazy dog, and then it sleeps."
 
 
+NO_SOURCE = "none is configured: a table [models.twin] names where its network comes from"
+
+
+@dataclass(frozen=True)
+class TwinSource:
+    """How to make a model's twin, once its predictor is there and its specification known; raises Unsupported."""
+
+    make: Callable[[Predictor, ModelSpec], Differentiable]
+    rows: bool = False  # whether it then takes the rows that need no gradient
+
+
 class Watch:
     """Follows one model. `make` makes its predictor; what it raises as SidelightError is tried again."""
 
@@ -40,10 +56,16 @@ class Watch:
         roster: Roster,
         every: float,
         joined: Callable[[Predictor], None] = lambda predictor: None,
+        twin: TwinSource | None = None,
+        gap: Callable[[str, float], None] = lambda model, gap: None,
     ) -> None:
-        """`every`: seconds between looks. `joined` is told when the engine has the predictor."""
+        """`every`: seconds between looks. `joined` is told when the engine has a predictor, `gap` what a twin's is."""
         self._name, self._make, self._engine, self._roster, self._every = name, make, engine, roster, every
-        self._joined = joined
+        self._joined, self._source, self._tell_gap = joined, twin, gap
+        self._twin: Differentiable | None = None
+        self._twin_of: ModelSpec | None = None  # that the twin was made for, or could not be
+        self._twin_reason = NO_SOURCE  # why there is none
+        self._twin_added = False
         self._predictor: Predictor | None = None
         self._added = False
         self._probed: ModelSpec | None = None
@@ -66,9 +88,11 @@ class Watch:
             await asyncio.sleep(pause)
 
     def close(self) -> None:
-        """Close a predictor that the engine does not have, and so does not close."""
+        """Close predictors that the engine does not have, and so does not close."""
         if self._predictor is not None and not self._added:
             self._predictor.close()
+        if self._twin is not None and not self._twin_added:
+            self._twin.close()
 
     async def _look(self) -> None:
         """One look at the model; it is offered when this returns."""
@@ -83,6 +107,8 @@ class Watch:
         if spec != self._probed or self._away:
             if self._away or self._probed is None or self._probed.version not in versions:
                 self._roster.note(self._name, ready=False, reason=f"version {spec.version} is being probed")
+            # Before any row runs: the twin may share its module with the predictor, and puts hooks on it.
+            await self._make_twin(self._predictor, spec)
             await self._probe(self._predictor, spec)
         self._roster.note(self._name, ready=True, reason="", versions=versions)
 
@@ -91,23 +117,73 @@ class Watch:
             self._engine.add(predictor)
             self._added = True
             self._joined(predictor)
-        mailbox = Mailbox(asyncio.get_running_loop())
         began = time.monotonic()
-        run = self._engine.run(
-            probe(Model(spec.name, spec.version), sample(spec), spec.kind, predictor.batch_rows),
-            mailbox,
-            label=Label("probe", spec.name, predictor.endpoint.executor),
-            deadline=began + PROBE_SECONDS,
-        )
-        try:
-            measured: Probe = await mailbox.result()
-        finally:
-            run.kill(Unavailable("the probe was given up"))
+        model = Model(spec.name, spec.version)
+        measured: Probe = await self._run(probe(model, sample(spec), spec.kind, predictor.batch_rows), predictor)
+        twin = await self._verified(model)
         self._probed = spec
-        self._roster.note(self._name, offer=Offer(predictor, spec, measured))
+        rows = twin is not None and self._source is not None and self._source.rows
+        offer = Offer(predictor, spec, measured, twin, "" if twin else self._twin_reason, self._twin, rows)
+        self._roster.note(self._name, offer=offer)
         seconds = round(time.monotonic() - began, 3)
         about = {"model": spec.name, "version": spec.version, "probe_seconds": seconds}
         log.info("model %s version %s is ready", spec.name, spec.version, extra=about)
+
+    async def _run(self, plan: Plan, predictor: Predictor) -> Any:
+        """The result of a plan that asks `predictor`."""
+        mailbox = Mailbox(asyncio.get_running_loop())
+        run = self._engine.run(
+            plan,
+            mailbox,
+            label=Label("probe", self._name, predictor.endpoint.executor),
+            deadline=time.monotonic() + PROBE_SECONDS,
+        )
+        try:
+            return await mailbox.result()
+        finally:
+            run.kill(Unavailable("the probe was given up"))
+
+    async def _make_twin(self, predictor: Predictor, spec: ModelSpec) -> None:
+        """Make the twin, where there is a source and the model's input is another than the last one was made for."""
+        if self._source is None or (self._twin_of is not None and _interface(spec) == _interface(self._twin_of)):
+            return
+        former, self._twin, self._twin_of = self._twin, None, spec
+        try:
+            self._twin = await briefly(partial(self._source.make, predictor, spec))
+        except Unsupported as error:
+            self._twin_reason = str(error)
+            log.warning("no twin of model %s: %s", self._name, error, extra={"model": self._name})
+        if former is not None:
+            former.close()
+        if self._twin is not None and self._added:
+            self._add_twin(self._twin)
+
+    def _add_twin(self, twin: Differentiable) -> None:
+        self._engine.add(twin, twin=True)
+        self._twin_added = True
+        self._joined(twin)
+
+    async def _verified(self, model: Model) -> Twin | None:
+        """The twin with its gap, where it agrees with the served model on the probes."""
+        if self._twin is None:
+            return None
+        if not self._twin_added:
+            self._add_twin(self._twin)
+        try:
+            found = await self._run(on_probes(model, self._twin.probes(), self._twin.twin.tolerance), self._twin)
+            if not found.near:
+                raise disagrees(model, found, f"{found.rows} probes")
+        except Unsupported as error:
+            self._twin_reason = str(error)
+            log.warning("the twin of model %s is refused: %s", self._name, error, extra={"model": self._name})
+            return None
+        self._tell_gap(self._name, found.largest)
+        return replace(self._twin.twin, gap=found.largest)
+
+
+def _interface(spec: ModelSpec) -> tuple:
+    """What a twin depends on."""
+    return spec.modality, spec.input, spec.output, spec.kind, spec.pixels, spec.fit
 
 
 def sample(spec: ModelSpec) -> Input:

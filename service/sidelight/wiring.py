@@ -5,7 +5,7 @@ import dataclasses
 import json
 import logging
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +18,10 @@ import sidelight.methods
 import sidelight.metrics
 from sidelight.config import Config, ConfigError, Embedded
 from sidelight.config import Model as ModelConfig
+from sidelight.config import Twin as TwinConfig
 from sidelight.core import registry
 from sidelight.core.errors import SidelightError, Unsupported
-from sidelight.core.predictor import Predictor
+from sidelight.core.predictor import ModelSpec, Predictor
 from sidelight.engine.engine import Engine
 from sidelight.engine.gate import Gate
 from sidelight.engine.threads import alone
@@ -31,6 +32,8 @@ from sidelight.predictors.explanation import ExplanationPredictor
 from sidelight.predictors.networks import Network
 from sidelight.predictors.triton import TritonPredictor
 from sidelight.predictors.triton_endpoint import TritonEndpoint
+from sidelight.predictors.twin import TwinPredictor, own_twin
+from sidelight.predictors.twin_networks import differentiable
 from sidelight.rpc.catalogue import Static
 from sidelight.rpc.desk import Desk
 from sidelight.rpc.roster import Roster
@@ -38,19 +41,24 @@ from sidelight.rpc.server import CannotListen, Listen, Server
 from sidelight.rpc.servicer import ExplanationServicer
 from sidelight.rpc.sources import Limits
 from sidelight.telemetry import Telemetry, serve_metrics
-from sidelight.watch import Watch
+from sidelight.watch import TwinSource, Watch
 
 log = logging.getLogger(__name__)
 
 SENDING = 5.0  # seconds in which finished answers are still sent at shutdown
 Makers = dict[str, Callable[[], Predictor]]  # by the model's name
+Twins = dict[str, TwinSource]  # likewise
 
 
 class Service:
     """The service. `start`, then `stop`, on one event loop."""
 
-    def __init__(self, config: Config, makers: Makers) -> None:
-        """`makers` make the predictors: in the background, again and again where the endpoint is away."""
+    def __init__(self, config: Config, makers: Makers, twins: Twins | None = None) -> None:
+        """`makers` make the predictors: in the background, again and again where the endpoint is away.
+
+        `twins` make the twins of those models that have any.
+        """
+        twins = twins or {}
         registry.load(sidelight.methods)
         registry.load(sidelight.metrics)
         self._config = config
@@ -74,7 +82,16 @@ class Service:
         )  # fmt: skip
         self._static = Static(limits, config.server.max_request_bytes, config.server.max_requests, longest)
         self._watches = [
-            Watch(name, make, self.engine, self.roster, config.engine.poll_seconds, self._joined)
+            Watch(
+                name,
+                make,
+                self.engine,
+                self.roster,
+                config.engine.poll_seconds,
+                self._joined,
+                twins.get(name),
+                self.telemetry.twin_gap,
+            )
             for name, make in makers.items()
         ]
         self._tasks: list[asyncio.Task] = []
@@ -263,9 +280,48 @@ def _network(embedded: Embedded, device: torch.device) -> Network:
     return read[name](Path(where), device)
 
 
-async def serve(config: Config, makers: Makers) -> None:
+def twins(config: Config, source: str) -> Twins:
+    """How to make the twin of each model that has one: what its table says, or an embedded model's own network."""
+    found: Twins = {}
+    for i, model in enumerate(config.models):
+        if model.twin is not None or model.embedded is not None:
+            card = _card(model, source, f"models[{i}]")
+            found[card.model] = TwinSource(_twin(model, model.twin or TwinConfig()), model.executor == "twin")
+    return found
+
+
+def _twin(model: ModelConfig, twin: TwinConfig) -> Callable[[Predictor, ModelSpec], TwinPredictor]:
+    def make(predictor: Predictor, spec: ModelSpec) -> TwinPredictor:
+        try:
+            return _made_twin(model, twin, predictor, spec)
+        except SidelightError:
+            raise
+        except Exception as error:  # somebody else's network may raise anything, and only its twin must be away
+            log.exception("the twin of model %s cannot be made", spec.name)
+            raise Unsupported("TWIN_SOURCE", spec.name, f"it cannot be made: {error}") from error
+        finally:
+            if isinstance(predictor, EmbeddedPredictor):
+                predictor.forget()
+
+    return make
+
+
+def _made_twin(model: ModelConfig, twin: TwinConfig, predictor: Predictor, spec: ModelSpec) -> TwinPredictor:
+    """From the twin's own source, or else from the embedded model's."""
+    device = torch.device(twin.device or model.device)
+    options: dict[str, Any] = {"tolerance": twin.tolerance, "layers": twin.layers, "batch_rows": twin.batch_rows}
+    sources: Mapping[str, str | Path] = twin.sources
+    if not sources and model.embedded is not None and model.embedded.export is not None:
+        sources = model.embedded.sources
+    for name, where in sources.items():
+        return TwinPredictor(differentiable(name, where, twin.arguments or {}, device), spec, device, **options)
+    assert isinstance(predictor, EmbeddedPredictor)  # or else it has a source
+    return own_twin(predictor, spec, device, **options)
+
+
+async def serve(config: Config, makers: Makers, twins: Twins) -> None:
     """Serve until SIGTERM or SIGINT. Says where it listens in one line of JSON on standard output."""
-    service = Service(config, makers)
+    service = Service(config, makers, twins)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     alone()

@@ -109,6 +109,15 @@ def ordinary(request: ExplainStreamRequest, _: grpc.ServicerContext) -> Iterator
     yield answer(request.explanation, result())
 
 
+def tiny() -> catalogue_pb2.ModelEntry:
+    """A model whose twin has a cut and a layer that is none."""
+    entry = catalogue_pb2.ModelEntry(name="tiny", versions=["3"], modality="image", size=[6, 8], ready=True)
+    entry.twin.verified, entry.twin.gap = True, 2e-6
+    entry.twin.layers.add(name="conv", shape=[16, -1, 7], cut=True)
+    entry.twin.layers.add(name="branch", shape=[16, 7, 7])
+    return entry
+
+
 class StartingHealth(health.HealthServicer):
     """Ready from the check numbered `ready_after` on."""
 
@@ -153,7 +162,7 @@ class CannedService(explanation_pb2_grpc.ExplanationServiceServicer):
         return GetCatalogueResponse(
             service_version="1.2.3",
             methods=[rise],
-            models=[catalogue_pb2.ModelEntry(name="tiny", versions=["3"], modality="image", size=[6, 8], ready=True)],
+            models=[tiny()],
         )
 
     def _receive(self, request, context) -> None:

@@ -6,12 +6,32 @@ from collections.abc import Callable
 
 import pytest
 from client.canned_service import CannedService, serve
+from PIL import Image
 from sidelight_client import AsyncClient, Client
+from sidelight_client.cli import main
 
 
 @pytest.fixture
 def service():
     return CannedService()
+
+
+@pytest.fixture
+def photo(tmp_path) -> str:
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (8, 6), "white").save(path)
+    return str(path)
+
+
+@pytest.fixture
+def run(address, capsys):
+    """Runs the command in this process: (exit code, standard output, standard error)."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        code = main([*arguments, "--address", address])
+        return code, *capsys.readouterr()
+
+    return command
 
 
 @pytest.fixture

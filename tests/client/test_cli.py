@@ -15,29 +15,10 @@ import pytest
 from client.canned_service import MAP, accepted, answer, away, progress, refusal, result
 from client.test_stream import endless
 from google.rpc import error_details_pb2 as details
-from PIL import Image
 from sidelight_client.cli import main
 from sidelight_proto.v1 import types_pb2
 
 Code = grpc.StatusCode
-
-
-@pytest.fixture
-def photo(tmp_path) -> str:
-    path = tmp_path / "photo.png"
-    Image.new("RGB", (8, 6), "white").save(path)
-    return str(path)
-
-
-@pytest.fixture
-def run(address, capsys):
-    """Runs the command in this process: (exit code, standard output, standard error)."""
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        code = main([*arguments, "--address", address])
-        return code, *capsys.readouterr()
-
-    return command
 
 
 @pytest.fixture

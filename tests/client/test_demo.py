@@ -94,6 +94,7 @@ def test_the_demo_writes_a_picture_and_a_map_and_stops_everything(tmp_path):
     assert demo.processes() == []
     for part in ("predicted", "probability", "evaluations", "standard error", "sidelight_model_evaluations_total{"):
         assert part in told
+    assert "largest part of E" in told and "integrated gradients" in told
     assert np.load(tmp_path / "map.npy").shape == (224, 224)
     assert (tmp_path / "overlay.png").stat().st_size > 10_000
     assert str(tmp_path / "overlay.png") in told

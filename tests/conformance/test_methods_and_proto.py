@@ -38,6 +38,8 @@ TYPES = {
     "number": {FieldDescriptor.TYPE_DOUBLE},
     "boolean": {FieldDescriptor.TYPE_BOOL},
     "choice": {FieldDescriptor.TYPE_ENUM},
+    "choices": {FieldDescriptor.TYPE_ENUM},
+    "names": {FieldDescriptor.TYPE_STRING},
     "tensor": {FieldDescriptor.TYPE_MESSAGE},
 }
 INPUTS = (
@@ -70,7 +72,9 @@ def test_every_parameter_has_a_type_that_its_field_can_carry_and_can_be_left_uns
     for parameter in parameters:
         field = message.fields_by_name[parameter.name]
         assert field.type in TYPES[kind_of(parameter)], parameter.name
-        assert field.has_presence, f"{parameter.name}: 0 must not mean unset"
+        many = kind_of(parameter) in ("choices", "names")
+        assert field.is_repeated == many
+        assert many or field.has_presence, f"{parameter.name}: 0 must not mean unset"
 
 
 @pytest.mark.parametrize(("folder", "name"), PLUGINS)
@@ -78,7 +82,7 @@ def test_every_parameter_has_bounds_that_its_default_and_its_field_keep(folder, 
     parameters, message = params_of(folder, name)
     for parameter in parameters:
         assert parameter.metadata["what"]
-        if kind_of(parameter) in ("choice", "tensor"):
+        if kind_of(parameter) in ("choice", "choices", "names", "tensor"):
             continue
         low, high = parameter.metadata["low"], parameter.metadata["high"]
         assert parameter.default is None or low <= parameter.default <= high
@@ -95,7 +99,7 @@ def test_every_parameter_has_bounds_that_its_default_and_its_field_keep(folder, 
 def test_every_choice_has_the_names_of_its_enum_in_the_protocol(folder, name):
     parameters, message = params_of(folder, name)
     for parameter in parameters:
-        if kind_of(parameter) == "choice":
+        if kind_of(parameter) in ("choice", "choices"):
             members = {member.value for member in parameter.metadata["choices"]} - {"auto"}
             assert members == set(numbers(message.fields_by_name[parameter.name]))
 

@@ -115,13 +115,53 @@ def test_gradients_reach_the_words(network):
 
 
 @pytest.mark.parametrize("factory", ["build_models:sentiment", f"{sentiment_network.__file__}:sentiment"])
-def test_the_service_can_hold_it_as_a_module_and_as_a_function_of_texts(factory, network):
+def test_the_service_can_hold_it_as_a_module(factory, network):
     module = networks.from_factory(factory, {}, torch.device("cpu")).module
-    function = networks.from_factory(f"{sentiment_network.__file__}:of_texts", {}, torch.device("cpu")).forward
     with torch.no_grad():
-        wanted = network(token_ids(tokenizer(), TEXTS))
-        torch.testing.assert_close(module(token_ids(tokenizer(), TEXTS)), wanted)
-        torch.testing.assert_close(function(TEXTS), wanted)
+        torch.testing.assert_close(module(token_ids(tokenizer(), TEXTS)), network(token_ids(tokenizer(), TEXTS)))
+
+
+@pytest.fixture(scope="module")
+def reading() -> torch.nn.Module:
+    return networks.from_factory(f"{sentiment_network.__file__}:reading", {}, torch.device("cpu")).module
+
+
+def test_the_network_that_reads_gives_texts_and_ids_what_the_served_one_gives_them(client, reading, network):
+    ids = token_ids(tokenizer(), TEXTS)
+    with torch.no_grad():
+        np.testing.assert_allclose(reading(TEXTS).numpy(), of_texts(client, TEXTS), atol=1e-4)
+        torch.testing.assert_close(reading(ids), network(ids), rtol=0, atol=0)
+        torch.testing.assert_close(reading([TEXTS[0]]), reading(torch.tensor([reading.ids(TEXTS[0])])), rtol=0, atol=0)
+    assert networks.weights_digest(reading) == networks.weights_digest(network)
+
+
+@torch.no_grad()
+def test_what_is_put_in_place_of_its_embeddings_decides_and_its_ids_only_which_tokens_are_there(reading):
+    good, bad = (torch.tensor([reading.ids(f"A {word} film.")]) for word in ("wonderful", "dreadful"))
+    layer, given = reading.get_submodule(reading.embedding), []
+    substitute = layer.weight[good]
+    with layer.register_forward_hook(lambda *_: given.append(1) or substitute):
+        torch.testing.assert_close(reading(bad), reading(good), rtol=0, atol=0)
+        assert len(given) == 2  # once a pass
+        with_gap = bad.clone()
+        with_gap[0, 2] = sentiment_network.PAD
+        assert (reading(with_gap) - reading(bad)).abs().max() > 0.1
+    assert reading(good).argmax() == 1 and reading(bad).argmax() == 0
+
+
+def test_each_token_has_its_characters_and_special_ones_have_none(reading):
+    text = "Crème-brûlée 😀 isn't un\u0301usual"
+    pieces, ids = reading.pieces(text), reading.ids(text)
+    assert len(pieces) == len(ids) and {pieces[0], pieces[-1]} == {(0, 0)}
+    shown = [text[begin:end] for begin, end in pieces[1:-1]]
+    assert shown[:5] == ["Cr", "ème", "-", "br", "ûlé"] and "😀" in shown and "'" in shown
+    assert "".join(shown) == text.replace(" ", "")
+    assert all(i not in reading.specials for i in ids[1:-1]) and {ids[0], ids[-1]} < reading.specials
+    assert tokenizer().id_to_token(reading.blank) == "[MASK]"
+
+
+def test_a_text_too_long_for_the_network_has_as_many_pieces_as_it_reads(reading):
+    assert len(reading.pieces(TEXTS[-1])) == len(reading.ids(TEXTS[-1])) == MAX_TOKENS
 
 
 def test_what_training_saves_is_the_network_it_trained(tmp_path, monkeypatch):

@@ -10,6 +10,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import attribution_errors
+import baselines
 import economy
 import findings
 import numpy as np
@@ -18,7 +20,9 @@ import quality
 import samplers
 import torch
 from anova import shares
+from differentiable import WIDE, Answers, layers
 from doubles import Letter, LinearPredictor
+from inline import inline
 from photos import Photo
 from PIL import Image
 from sharing import sharing
@@ -26,6 +30,7 @@ from sidelight.core.ask import Model
 from sidelight.core.inputs import ImageInput
 from sidelight.core.job import Job
 from sidelight.core.metric import Subject
+from sidelight.core.predictor import PixelSpace, Twin
 from sidelight.core.stream import Stream
 from sidelight.core.target import Link, OutputKind, Target
 from sidelight.engine.engine import Engine
@@ -269,6 +274,138 @@ def test_of_an_additive_model_one_orthogonal_replicate_tells_more_than_all_plain
     assert abs(error["logit", "rise", "orthogonal", samplers.REPLICATE]) < 1e-6 * plain
 
 
+# -- attributions by their error ---------------------------------------------------------------------------------------
+
+
+def attributed(photo, method, error, layer="conv", baseline="blur", target=2.0, shown=None, refused=""):
+    """A row as the study of baselines writes it."""
+    result = target + error
+    numbers = {"target": target, "result": result, "error": error, "shown": result if shown is None else shown}
+    named = {"photo": photo, "photograph": photo, "nodes": "20", "layer": layer, "baseline": baseline, "method": method}
+    return named | {k: "" if refused else repr(v) for k, v in numbers.items()} | {"refused": refused}
+
+
+def test_relative_errors_are_medians_and_percentiles_over_photos_by_method_layer_and_baseline():
+    rows = [attributed(f"p{i}", "taylor", 0.02 * i, target=-2.0) for i in range(21)]
+    rows += [attributed("p0", "odam", 0.1, layer="input"), attributed("p0", "odam", 0.4, baseline="noise")]
+    spreads = attribution_errors.of(rows).spreads
+    assert spreads["conv", "taylor", "blur"] == attribution_errors.Spread(pytest.approx(0.1), pytest.approx(0.19), 21)
+    assert spreads["input", "odam", "blur"].median == pytest.approx(0.05)
+    assert spreads["conv", "odam", "noise"].median == pytest.approx(0.2)
+
+
+def claims(rows):
+    """What is said of each claim, by its first words."""
+    text = attribution_errors.of(rows).text
+    lines = text[text.index("Which of the paper's claims") :].splitlines()[1:]
+    return {line[2:].split(": ")[0].split(" (")[0]: line.split(": ", 1)[1] for line in lines}
+
+
+def papers(photo, baseline):
+    """Rows of a photo as the paper has them."""
+    target = {"blur": 1.0, "noise": 3.0}[baseline]
+    errors = {"integrated_gradients": 1e-3, "taylor": 0.5, "gradient_x_activation": 0.4, "grad_cam": 2.0,
+              "layer_cam": 8.0, "odam": 0.4, "difference_map": -9.0}  # fmt: skip
+    return [attributed(photo, method, error, baseline=baseline, target=target) for method, error in errors.items()]
+
+
+def test_a_table_of_errors_that_is_as_the_paper_says_is_said_to_be():
+    found = claims([row for i in range(3) for baseline in ("blur", "noise") for row in papers(f"p{i}", baseline)])
+    assert len(found) == 9 and all(" cells." in words and words.startswith("holds,") for words in found.values())
+
+
+def test_a_table_of_errors_that_is_not_as_the_paper_says_is_said_not_to_be():
+    rows = [row for i in range(4) for row in papers(f"p{i}", "blur")]
+    for row in rows:
+        if row["method"] == "layer_cam":
+            row |= {"result": "0.5", "shown": "0.5", "error": "-0.5"}
+        if row["method"] == "taylor" and row["photo"] != "p0":
+            row |= {"result": "1.0", "shown": "1.0", "error": "0.0"}
+    found = claims(rows)
+    assert found["LayerCAM, which drops negative gradients, attributes more than there is"].startswith("does not hold")
+    least = found["Integrated Gradients leaves the least unattributed, whatever the baseline and layer"]
+    assert least == "does not hold, in 1 of 4 cells."
+    assert found["What there is to attribute depends on the baseline"] == "not measured."
+
+
+def test_what_is_shown_is_told_apart_from_what_was_attributed():
+    found = attribution_errors.of([attributed("p0", "odam", 0.0, shown=7.0)])
+    assert found.spreads["conv", "odam", "blur"].median == 0
+    assert found.spreads["conv", "odam, shown", "blur"].median == 2.5
+
+
+def test_refused_baselines_are_counted_with_a_reason_and_no_number():
+    rows = [*papers("p0", "blur"), attributed("p0", "taylor", 0, baseline="neutral", refused="entropy .3")]
+    found = attribution_errors.of(rows)
+    assert "- Refused: neutral, 1 of 1 times, first with: entropy .3" in found.text
+    assert not any(baseline == "neutral" for _, _, baseline in found.spreads)
+    with pytest.raises(ValueError, match="no attribution"):
+        attribution_errors.of(rows[-1:])
+
+
+def relu_job(net):
+    generator = torch.Generator().manual_seed(0)
+    x = ImageInput("x", torch.rand(3, 8, 8, generator=generator) * 255, torch.zeros(3, 8, 8), PixelSpace(scale=1 / 255))
+    probe = torch.rand(1, 3, 8, 8, generator=generator, dtype=torch.float64)
+    twin = Twin(layers(net, probe, cuts=("1",)), "", 1e-3)
+    return Job(Model("net", "1"), x, Target(OutputKind.LOGITS, Link.LOGIT), Stream(1), twin=twin)
+
+
+def relu_net():
+    torch.manual_seed(0)
+    conv = [torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 5, 3), torch.nn.ReLU()]
+    return torch.nn.Sequential(*conv, torch.nn.Flatten(), torch.nn.Linear(80, 3)).double()
+
+
+def test_methods_that_imply_a_baseline_are_asked_beside_it_alone_and_the_bare_gradient_never():
+    names = {(b, at): {m.value for m in baselines.Part(None, at, b).methods} for b, at in
+             (("feature_zero", "1"), ("blur", "1"), ("model_mean", "input"))}  # fmt: skip
+    assert names["feature_zero", "1"] - names["blur", "1"] == set(attribution_errors.IMPLIED)
+    assert names["model_mean", "input"] - names["blur", "1"] == {"gradient_x_activation"}
+    assert all("gradient" not in methods for methods in names.values())
+
+
+@pytest.mark.parametrize(("layer", "baseline"), [
+    ("input", "model_mean"), ("1", "feature_zero"), ("1", "feature_mean"), ("1", "blur"), ("input", "distribution"),
+])  # fmt: skip
+def test_rows_of_a_part_tell_errors_that_are_result_less_target(layer, baseline):
+    net = relu_net()
+    part = baselines.Part(Photo("p", "p", Image.new("RGB", (8, 8))), layer, baseline)
+    rows = inline(baselines.explained(relu_job(net), part, ["a", "b", "c"]), Answers(net), on=WIDE)
+    assert [{k: row[k] for k in part.keys[0]} for row in rows] == part.keys
+    for row in rows:
+        assert row["refused"] == "" and row["error"] == pytest.approx(row["result"] - row["target"], abs=1e-9)
+    told = {row["method"]: row for row in rows}
+    x = relu_job(net).input.pixels.double()[None] / 255
+    with torch.no_grad():
+        assert told["integrated_gradients"]["output"] == pytest.approx(float(net(x).max()))
+    error = {name: abs(row["error"]) for name, row in told.items()}
+    assert error["integrated_gradients"] < min(error["taylor"], error["difference_map"])
+
+
+def test_baselines_of_a_distribution_are_each_their_own():
+    net = relu_net()
+    photo = Photo("p", "p", Image.new("RGB", (8, 8)))
+
+    def targets(baseline):
+        rows = inline(
+            baselines.explained(relu_job(net), baselines.Part(photo, "1", baseline), "abc"), Answers(net), on=WIDE
+        )
+        return next(row["target"] for row in rows if row["method"] == "integrated_gradients")
+
+    assert targets("distribution") == pytest.approx(np.mean([targets(b) for b in baselines.DISTRIBUTION]))
+
+
+def test_a_baseline_that_is_not_to_be_had_is_a_row_that_says_so():
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 3))
+    with torch.no_grad():
+        net[-1].bias[0] += 1e4  # sure of its class wherever it looks
+    part = baselines.Part(Photo("p", "p", Image.new("RGB", (8, 8))), "1", "neutral")
+    rows = inline(baselines.explained(relu_job(net.double()), part, ["a", "b", "c"]), Answers(net.double()), on=WIDE)
+    assert [row["method"] for row in rows] == [m.value for m in part.methods]
+    assert all("entropy" in row["refused"] and row["error"] == "" for row in rows)
+
+
 # -- the commands ------------------------------------------------------------------------------------------------------
 
 
@@ -320,6 +457,23 @@ def test_the_study_goes_on_after_ctrl_c_with_the_rows_that_it_had(folder, tmp_pa
     assert Image.open(path.with_name("study.png")).width > 1000
     again = subprocess.run(tiny(folder, path.parent), capture_output=True, text=True, timeout=120, check=False)
     assert again.returncode == 0 and path.read_bytes() == after
+
+
+def test_the_study_of_baselines_tells_errors_and_goes_on_with_what_it_lacks(folder, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "out" / "baselines.csv"
+    levels = ["--layers", "_blocks.15", "--baselines"]
+    some = command(folder, path.parent, "baselines", *levels, "feature_zero")
+    done = subprocess.run(some, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Integrated Gradients leaves the least unattributed" in done.stdout
+    assert Image.open(path.with_name("baselines.png")).width > 300
+    before = path.read_bytes()
+    more = command(folder, path.parent, "baselines", *levels, "feature_zero", "blur")
+    done = subprocess.run(more, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert path.read_bytes().startswith(before) and path.stat().st_size > len(before)
+    assert len(cells_of(path)) == 2 * (10 + 6)
 
 
 def test_a_folder_without_photos_is_said_to_be_one(tmp_path):

@@ -12,7 +12,7 @@ def real(tmp_path_factory):
     """A real Triton, the service before it with the photo's network embedded beside it too, and a client."""
     folder = tmp_path_factory.mktemp("real")
     with live.triton(folder) as triton:
-        served = (live.on_triton(triton.grpc, name=name) for name in (live.MODEL, live.TEXT_MODEL, live.TOKEN_MODEL))
-        config = "".join(served) + live.embedded(name="twin")
+        texts = (live.on_triton(triton.grpc, live.twin(name), name) for name in (live.TEXT_MODEL, live.TOKEN_MODEL))
+        config = live.on_triton(triton.grpc, live.twin()) + "".join(texts) + live.embedded(name="twin")
         with live.service(folder, config) as service, Client(service.grpc) as client:
             yield SimpleNamespace(triton=triton, service=service, client=client, folder=folder)

@@ -10,7 +10,8 @@ LAYERS = {
     # layer: what of this project it may import beside itself
     "core": set(),
     "perturbation": {"core"},
-    "methods": {"core", "perturbation"},
+    "path": {"core"},
+    "methods": {"core", "perturbation", "path"},
     "metrics": {"core", "perturbation", "methods"},
     "editors": {"core"},
     "predictors": {"core"},
@@ -29,6 +30,7 @@ OUTSIDE = {
     # layer: packages that it must do without
     "core": {"grpc", "tritonclient", "sidelight_proto", "threading", "time", "asyncio", "concurrent", "PIL"},
     "perturbation": {"grpc", "tritonclient", "sidelight_proto", "threading", "time", "asyncio", "concurrent"},
+    "path": {"grpc", "tritonclient", "sidelight_proto", "threading", "time", "asyncio", "concurrent"},
     "methods": {"grpc", "tritonclient", "sidelight_proto", "threading", "time", "asyncio", "concurrent"},
     "metrics": {"grpc", "tritonclient", "sidelight_proto", "threading", "time", "asyncio", "concurrent"},
     "engine": {"grpc", "tritonclient", "sidelight_proto"},

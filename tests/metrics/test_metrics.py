@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from sidelight.core import metric as registry
 from sidelight.core.errors import InvalidRequest, Unknown
 from sidelight.core.job import Saliency
 from sidelight.core.params import build
+from sidelight.core.predictor import Layer, Twin
 from sidelight.core.registry import load
 from sidelight.core.sweep import Meter, metered
 
@@ -21,17 +23,24 @@ MASK = torch.eye(6, 7, dtype=torch.bool)
 MAPS = torch.randn(2, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def again(stream):
+def again(stream, variant=""):
     yield from ()
     return Saliency(torch.from_numpy(stream.normal(range(2), 42)).view(2, 6, 7))
+
+
+def asked():
+    """Two targets, a method that can run again, and a twin of four layers."""
+    s = subject(X, MAPS, (0, 1), rerun=again)
+    twin = Twin(tuple(Layer(name, (1,), True) for name in "abcd"), "digest", 1e-3)
+    return replace(s, job=replace(s.job, twin=twin))
 
 
 def params(metric):
     return metric.params(mask=MASK) if "mask" in metric.needs else metric.params()
 
 
-def test_all_six_are_registered_beside_their_definition():
-    assert {"srg", "insertion", "deletion", "pointing_game", "mass_in_mask", "stability"} <= set(NAMES)
+def test_all_are_registered_beside_their_definition():
+    assert {"srg", "insertion", "deletion", "pointing_game", "mass_in_mask", "stability", "randomisation"} <= set(NAMES)
 
 
 def test_an_unknown_metric_is_answered_with_those_that_are_close():
@@ -43,27 +52,28 @@ def test_an_unknown_metric_is_answered_with_those_that_are_close():
 def test_a_metric_says_what_it_is_where_it_is_from_and_what_it_needs(name):
     m = registry.find(name)
     assert m.summary.endswith(".") and m.paper and m.needs
-    assert set(m.needs) <= {"forward", "mask", "rerun"}
+    assert set(m.needs) <= {"forward", "mask", "rerun", "twin"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_cost_is_the_rows_that_it_asks_for(name):
     m, meter = registry.find(name), Meter(left=0)
-    s = subject(X, MAPS, (0, 1), rerun=again)
-    run(metered(m.plan(s, params(m)), meter), bent(X))
-    assert sum(meter.rows.values()) == m.cost(params(m), (6, 7), 2)
-    assert m.reruns(params(m)) == (2 if "rerun" in m.needs else 0)
+    run(metered(m.plan(asked(), params(m)), meter), bent(X))
+    copies = {"randomisation": 4}.get(name, 0)  # the input and baseline on each are asked by what runs the method again
+    assert sum(meter.rows.values()) == m.cost(params(m), (6, 7), 2) - 2 * copies
+    assert m.reruns(params(m)) == ((copies or 2) if "rerun" in m.needs else 0)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_values_are_finite_and_one_for_each_target(name):
     m = registry.find(name)
-    found = run(m.plan(subject(X, MAPS, (0, 1), rerun=again), params(m)), bent(X))
+    found = run(m.plan(asked(), params(m)), bent(X))
     assert found.values
     for value in found.values.values():
         assert value.shape == (2,) and value.dtype == torch.float64 and value.isfinite().all()
     for curve in found.curves.values():
-        assert curve.shape == (2, params(m).steps + 1) and curve.dtype == torch.float64
+        steps = params(m).layers if "twin" in m.needs else params(m).steps
+        assert curve.shape == (2, steps + 1) and curve.dtype == torch.float64
     m.check(params(m), X)
     assert bool(found.replacement) == ("forward" in m.needs)
 

@@ -40,6 +40,7 @@ API = {
     "sidelight_device_busy_ratio",
     "sidelight_device_memory_bytes",
     "sidelight_model_ready",
+    "sidelight_attribution_error_ratio",
     "sidelight_build_info",
 }
 

@@ -1,6 +1,7 @@
 """Networks in this process beyond what every predictor promises: sources, forms, errors."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import predictor_networks as made
@@ -221,6 +222,20 @@ def test_a_factory_is_found_in_a_package_with_its_arguments():
 def test_a_factory_is_found_in_a_file(tmp_path):
     (tmp_path / "mine.py").write_text("import torch\ndef make(n):\n    return torch.nn.Linear(n, 2)\n")
     assert networks.from_factory(f"{tmp_path}/mine.py:make", {"n": 3}, CPU).module.in_features == 3
+
+
+def test_factories_are_called_one_at_a_time(tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import sys, time, torch\n"
+        "def make(n):\n"
+        "    sys.inside = getattr(sys, 'inside', 0) + 1\n"  # the file is run anew for each
+        "    time.sleep(0.05)\n"
+        "    alone, sys.inside = sys.inside == 1, sys.inside - 1\n"
+        "    return torch.nn.Linear(n if alone else 1, 2)\n"
+    )
+    with ThreadPoolExecutor(3) as pool:
+        found = pool.map(lambda n: networks.from_factory(f"{tmp_path}/slow.py:make", {"n": n}, CPU), (3, 4, 5))
+        assert [network.module.in_features for network in found] == [3, 4, 5]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def norms(module):
 
 def check(how, left, x=X):
     net = Net(how).eval()
-    made = folded(net, x)
+    made = folded(net, x).module
     assert norms(made) == left and norms(net) == 2
     torch.testing.assert_close(made(x * 3), net(x * 3), rtol=1e-4, atol=1e-5)
 

@@ -1,11 +1,14 @@
 """On a GPU: what is asynchronous there, and shared memory of the device."""
 
+import copy
 import threading
 
 import predictor_networks as made
 import pytest
 import torch
-from sidelight.core.ask import Forward, Model
+import twin_nets
+from sidelight.core.ask import INPUT, Activation, Forward, Gradient, Model
+from sidelight.core.target import Link
 from sidelight.predictors import networks
 from sidelight.predictors.card import Card
 from sidelight.predictors.embedded import EmbeddedPredictor
@@ -79,3 +82,18 @@ def test_rows_rendered_on_the_device_reach_triton_by_its_shared_memory(triton):
     assert predictor.endpoint.shared_memory == "cuda"
     predictor.close()
     on_cpu.close()
+
+
+def test_a_twins_gradients_on_the_device_equal_those_on_the_cpu():
+    net = twin_nets.seeded(twin_nets.Residual).requires_grad_(False)
+    here, there = (twin_nets.twin(copy.deepcopy(net), plain=False, device=device) for device in ("cpu", "cuda"))
+    x, w = twin_nets.images(13), torch.randn(13, 4, dtype=torch.float64)
+    for layer in (INPUT, "blocks.0", "blocks.1.conv"):
+        a = x if layer == INPUT else twin_nets.ask(here, Activation(twin_nets.ASKED, (layer,)), x=x)[f"a.{layer}"]
+        question = Gradient(twin_nets.ASKED, (layer,), Link.LOGIT)
+        mine = twin_nets.ask(here, question, x=x, w=w, **{f"a.{layer}": a})
+        theirs = twin_nets.ask(there, question, x=x.cuda(), w=w, **{f"a.{layer}": a.cuda()})
+        for name, value in theirs.items():
+            assert value.device.type == "cpu"
+            torch.testing.assert_close(value, mine[name], rtol=1e-2, atol=1e-2 * float(mine[name].abs().max()))
+    there.close()

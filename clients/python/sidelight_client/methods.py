@@ -21,6 +21,7 @@ from sidelight_proto.v1.explanation_pb2 import (
     Rise,
     Sobol,
 )
+from sidelight_proto.v1.path_pb2 import Compare, GradCam, IntegratedGradients, LayerCam, PathAttribution
 
 from sidelight_client.errors import InvalidRequest
 
@@ -52,11 +53,16 @@ def hint(word: str, known: Iterable[str]) -> str:
 __all__ = [
     "METHODS",
     "Ciu",
+    "Compare",
     "Given",
+    "GradCam",
     "Hsic",
+    "IntegratedGradients",
     "KernelShap",
+    "LayerCam",
     "Lime",
     "Occlusion",
+    "PathAttribution",
     "Pda",
     "Perturbation",
     "Rise",

@@ -34,8 +34,18 @@ def result(result: "Result") -> str:
         f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(value)}</td></tr>"
         for name, value in summary.facts(result)
     )
-    table = f"<table>{rows}</table>{_list(result.warnings)}"
+    table = f"<table>{rows}</table>{attributions(result)}{_list(result.warnings)}"
     return f"<div style='display:flex;gap:1em;align-items:flex-start'><div>{shown}</div><div>{table}</div></div>"
+
+
+def attributions(result: "Result") -> str:
+    """A comparison as a table."""
+    if len(result.attributions) < 2:
+        return ""
+    lines, baselines = summary.comparison(result)
+    cell = "<td style='text-align:left'>{}</td>".format
+    rows = "".join(f"<tr>{''.join(cell(escape(text)) for text in line)}</tr>" for line in (summary.COLUMNS, *lines))
+    return f"<table>{rows}</table>{''.join(f'<p>{escape(words)}</p>' for words in baselines)}"
 
 
 def words(result: "Result") -> str:

@@ -1,6 +1,6 @@
-"""Parameters in plain words: numbers, names of choices, arrays, put into the protocol's messages."""
+"""Parameters in plain words: numbers, names of choices, lists, arrays, put into the protocol's messages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,15 @@ KINDS = {
     FieldDescriptor.TYPE_DOUBLE: "a number",
     FieldDescriptor.TYPE_BOOL: "true or false",
     FieldDescriptor.TYPE_ENUM: "the name of a choice",
+    FieldDescriptor.TYPE_STRING: "a name",
 }
 
 
 def fill(message: Message, parameters: Mapping[str, Any], path: str) -> None:
-    """Set fields of `message`: choices by their names in lower case, tensors from arrays. Raises InvalidRequest."""
+    """Set fields of `message`: choices by their names in lower case, several of a kind as a list, tensors from arrays.
+
+    Raises InvalidRequest.
+    """
     known = message.DESCRIPTOR.fields_by_name
     for name, value in parameters.items():
         if name not in known:
@@ -30,12 +34,25 @@ def fill(message: Message, parameters: Mapping[str, Any], path: str) -> None:
         field = known[name]
         if field.message_type is not None:
             getattr(message, name).CopyFrom(_tensor(value, name, f"{path}.{name}"))
-        else:
-            number = _choice(field, value, f"{path}.{name}") if field.enum_type is not None else value
-            try:
-                setattr(message, name, number)
-            except (TypeError, ValueError):
-                raise InvalidRequest.of(f"{path}.{name}", f"takes {KINDS[field.type]}, not {value!r}") from None
+            continue
+        try:
+            if field.is_repeated:
+                message.ClearField(name)
+                getattr(message, name).extend(_scalar(field, v, f"{path}.{name}") for v in _several(value))
+            else:
+                setattr(message, name, _scalar(field, value, f"{path}.{name}"))
+        except (TypeError, ValueError):
+            many = ", or a list of such" if field.is_repeated else ""
+            raise InvalidRequest.of(f"{path}.{name}", f"takes {KINDS[field.type]}{many}, not {value!r}") from None
+
+
+def _several(value: Any) -> Iterable[Any]:
+    """One thing or several: a word is one."""
+    return [value] if isinstance(value, str) else value
+
+
+def _scalar(field: FieldDescriptor, value: Any, path: str) -> Any:
+    return _choice(field, value, path) if field.enum_type is not None else value
 
 
 def _tensor(value: Any, name: str, path: str) -> types_pb2.Tensor:
@@ -61,7 +78,7 @@ def choices(field: FieldDescriptor) -> dict[str, int]:
 
 
 def _choice(field: FieldDescriptor, value: Any, path: str) -> int:
-    known = {AUTO: 0, **choices(field)}
+    known = {**({} if field.is_repeated else {AUTO: 0}), **choices(field)}
     if isinstance(value, str) and value not in known:
         raise InvalidRequest.of(path, f"{value!r} is unknown; {hint(value, known)}")
     return known[value] if isinstance(value, str) else value

@@ -2,24 +2,21 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 from google.protobuf.message import Message
-from PIL import Image
 from sidelight_proto.v1 import types_pb2
 from sidelight_proto.v1.explanation_pb2 import ExplainRequest
 from sidelight_proto.v1.metrics_pb2 import Metric
 
+from sidelight_client.baselines import BaselineLike, baseline
 from sidelight_client.errors import InvalidRequest
-from sidelight_client.inputs import Source, encoded_image
+from sidelight_client.inputs import Source
 from sidelight_client.methods import hint, named
 from sidelight_client.parameters import fill
 
-BaselineLike: TypeAlias = str | float | Sequence[float] | Message | Path | bytes | Image.Image | np.ndarray
 ClassLike: TypeAlias = int | str
-COLOURS = {"black": [0.0], "grey": [127.5], "white": [255.0]}
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,8 @@ class Question(TypedDict, total=False):
     # A method's message, such as `Rise(masks=4000)`, or its name; "rise" when absent.
     method: str | Message
     # Parameters of the method in plain words, for example {"segmentation": "slic", "samples": 500}: names of choices in
-    # lower case, arrays for tensors (a label map, a map that is given).
+    # lower case, several of a kind as a list ({"layers": ["_blocks.10"]}), arrays for tensors (a label map, a map that
+    # is given).
     parameters: Mapping[str, Any]
     # Quality metrics of each map: names, or names with parameters, as {"srg": {}, "pointing_game": {"mask": m}}.
     metrics: Iterable[str] | Mapping[str, Mapping[str, Any]]
@@ -53,18 +51,20 @@ class Question(TypedDict, total=False):
     # Named vectors in the model's output space, for link="cosine".
     references: Mapping[str, Sequence[float] | np.ndarray]
     # What stands for "not there": "model_mean", "black", "grey", "white", "image_mean", "image_median", "blur",
-    # "noise", "histogram", "random_colour", "segment_mean", "inpainting", a grey value or colour in 0..255, an image,
-    # or a message such as `BlurBaseline(sigma=8)`. Absent means the method's default.
+    # "noise", "histogram", "random_colour", "segment_mean", "inpainting", for path attribution also "feature_zero",
+    # "feature_mean" and "neutral"; a grey value or colour in 0..255, an image, a message such as
+    # `BlurBaseline(sigma=8)`; with reference images {"reference_mean": ["a.jpg", "b.jpg"]}, or "feature_mean" likewise.
+    # A list of several of these is their distribution. Absent means the method's default.
     baseline: BaselineLike
     # For the same answer again; drawn and told in the answer when absent.
     seed: int
     # Stop after so many rows of the method.
     max_evaluations: int
-    # Stop when the relative standard error is at most this.
+    # Stop when the relative standard error is at most this; of path attributions, the residual and the map's error.
     tolerance: float
     # At the deadline take the map so far instead of DeadlineExceeded.
     allow_partial: bool
-    # Of "map", "standard_error", "map_at_input", "overlay", "segments".
+    # Of "map", "standard_error", "map_at_input", "overlay", "segments", "features".
     outputs: Iterable[str]
     # Your name for the request; the service logs it.
     id: str
@@ -95,7 +95,7 @@ def build(source: Source, question: Question) -> ExplainRequest:
         _fill(request.budget, question, "max_evaluations", "tolerance", "allow_partial")
         request.budget.SetInParent()
     if question.get("baseline") is not None:
-        request.baseline.CopyFrom(_baseline(question["baseline"]))
+        request.baseline.CopyFrom(baseline(question["baseline"]))
     return request
 
 
@@ -159,30 +159,6 @@ def _link(word: str | None) -> types_pb2.Link:
     if word is not None and word not in links:
         raise InvalidRequest.of("link", f"{word!r} is unknown; {hint(word, links)}")
     return types_pb2.LINK_UNSPECIFIED if word is None else links[word]
-
-
-def _baseline(value: BaselineLike) -> types_pb2.Baseline:
-    """A preset by name (a message of the protocol with its defaults), a message, a colour, or an image."""
-    kinds = {f.name: f.message_type for f in types_pb2.Baseline.DESCRIPTOR.oneofs_by_name["kind"].fields}
-    if isinstance(value, str):
-        if value in COLOURS:
-            return types_pb2.Baseline(constant=types_pb2.ConstantBaseline(value=COLOURS[value]))
-        presets = kinds.keys() - {"constant", "image"}
-        if value not in presets:
-            raise InvalidRequest.of("baseline", f"{value!r} is unknown; {hint(value, [*presets, *COLOURS])}")
-        return types_pb2.Baseline(**{value: {}})
-    if isinstance(value, Message):
-        fields = {descriptor: name for name, descriptor in kinds.items()}
-        if value.DESCRIPTOR not in fields:
-            raise InvalidRequest.of("baseline", f"{type(value).__name__} is not a baseline")
-        return types_pb2.Baseline(**{fields[value.DESCRIPTOR]: value})
-    if isinstance(value, int | float):
-        return types_pb2.Baseline(constant=types_pb2.ConstantBaseline(value=[value]))
-    if isinstance(value, np.ndarray) and value.ndim >= 2:
-        value = Image.fromarray(value)
-    if isinstance(value, Path | bytes | Image.Image):
-        return types_pb2.Baseline(image=types_pb2.ImageBaseline(image=encoded_image(value)))
-    return types_pb2.Baseline(constant=types_pb2.ConstantBaseline(value=value))
 
 
 def _outputs(wanted: Iterable[str] | None, source: Source) -> types_pb2.Outputs:

@@ -1,7 +1,7 @@
 """Answers: an `Explanation` has one `Result` for each model, target and property."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,8 @@ from PIL import Image
 from sidelight_proto.v1 import types_pb2
 from sidelight_proto.v1.explanation_pb2 import ExplainRequest, ExplainResponse
 
-from sidelight_client import notebook, pictures, tensors
+from sidelight_client import notebook, pictures, summary, tables, tensors
+from sidelight_client.attributions import Attribution
 from sidelight_client.errors import InvalidRequest
 from sidelight_client.inputs import Source
 
@@ -65,6 +66,8 @@ class Result:
     source: Source | None
     # The number of each pixel's segment, int64 [height, width]; None if `outputs` did not ask for "segments".
     labels: np.ndarray | None = None
+    # Of path attributions: what each attributed of what there was; `map` shows the first. None for other methods.
+    attributions: tuple[Attribution, ...] = ()
 
     @property
     def model(self) -> str:
@@ -74,6 +77,11 @@ class Result:
     def version(self) -> str:
         """The model version that answered."""
         return self.message.model.model.version
+
+    @property
+    def twin_gap(self) -> float | None:
+        """Largest difference of the twin from the served model on this input, over the largest output."""
+        return _optional(self.message.model, "twin_gap")
 
     @property
     def target(self) -> ClassScore | None:
@@ -128,6 +136,11 @@ class Result:
         return {m.name: _measured(m) for m in self.message.metrics}
 
     @property
+    def rest(self) -> float | None:
+        """Attribution of what no unit stands for, such as the special tokens of a text; None where there is none."""
+        return _optional(self.message, "rest")
+
+    @property
     def words(self) -> tuple[Unit, ...]:
         """The units of a text; none for an image, whose units are segments."""
         return self.units if self.labels is None else ()
@@ -180,6 +193,10 @@ class Result:
     def warnings(self) -> tuple[str, ...]:
         return tuple(self.message.warnings)
 
+    def table(self) -> str:
+        """A line for each attribution: target T, result R, error E, |E|/|T|, the largest part of E, evaluations."""
+        return tables.text(tables.attributions(self))
+
     def overlay(self, image: Image.Image | None = None) -> Image.Image:
         """The map over the input, RGBA, transparent outside the model's crop.
 
@@ -224,6 +241,7 @@ class Result:
             f"{len(self.units)} units" if self.units else shape,
             f"{self.evaluations} evaluations",
             self.stop_reason + ("" if error is None else f", error {error:.1%}"),
+            *(f"{summary.attributed(a)}" for a in self.attributions[:1]),
             *(f"warning: {w}" for w in self.warnings),
         ]
         return f"<Result {' · '.join(parts)}>"
@@ -253,6 +271,7 @@ class Explanation:
                 {(m.kind, m.resolution): chunks.decode(m.tensor) for m in r.maps},
                 source,
                 chunks.decode(r.labels) if r.HasField("labels") else None,
+                tuple(Attribution.decode(a, chunks) for a in r.attributions),
             )
             for r in message.results
         )
@@ -289,6 +308,13 @@ class Explanation:
     def warnings(self) -> tuple[str, ...]:
         return tuple(self.message.warnings)
 
+    def table(self) -> str:
+        """The attributions of every result, a table for each; empty for methods that make none.
+
+        print(client.explain("cat.jpg", model="resnet50", method="compare", link="logit").table())
+        """
+        return "\n".join(result.table() for result in self.results if result.attributions)
+
     def replay_request(self) -> ExplainRequest:
         """The request, but for its input, that gives this answer again.
 
@@ -311,7 +337,7 @@ class Explanation:
         lean.CopyFrom(self.message)
         for result in lean.results:
             result.ClearField("overlay_png")
-            for tensor in (*(m.tensor for m in result.maps), *([result.labels] if result.HasField("labels") else ())):
+            for tensor in _tensors(result):
                 tensor.ClearField("contents")
                 tensor.ClearField("chunk_id")
         return json_format.MessageToDict(lean, preserving_proto_field_name=True)
@@ -319,8 +345,9 @@ class Explanation:
     def save(self, folder: str | Path) -> list[Path]:
         """Write overlay.png, map.npy, standard_error.npy, map_at_input.npy, labels.npy (those there are), answer.json.
 
-        For a text answer.html shows its words coloured by their scores. The second result's files are called
-        overlay-2.png and so on. Makes the folder; returns what it wrote.
+        Maps of a comparison and attributions at layers go into attributions.npz, by their names. For a text answer.html
+        shows its words coloured by their scores. The second result's files are called overlay-2.png and so on. Makes
+        the folder; returns what it wrote.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -334,6 +361,9 @@ class Explanation:
                 if (values := getattr(result, name)) is not None:
                     written.append(folder / f"{name}{suffix}.npy")
                     np.save(written[-1], values)
+            if arrays := _arrays(result.attributions):
+                written.append(folder / f"attributions{suffix}.npz")
+                np.savez(written[-1], **arrays)  # type: ignore[arg-type]  # numpy's stubs take the names for flags
         if self.source is not None and self.source.text is not None:
             written.append(folder / "answer.html")
             written[-1].write_text(notebook.page(self), encoding="utf-8")
@@ -352,6 +382,24 @@ class Explanation:
 
 def _class_score(score: types_pb2.ClassScore) -> ClassScore:
     return ClassScore(score.index, score.label, score.value)
+
+
+def _arrays(attributions: tuple[Attribution, ...]) -> dict[str, np.ndarray]:
+    """By attribution, and of attributions at a layer by attribution and layer: "odam", "odam.layer4"."""
+    maps = {a.attribution: a.map for a in attributions if a.map is not None}
+    features = {f"{a.attribution}.{name}": values for a in attributions for name, values in a.features.items()}
+    return maps | features
+
+
+def _tensors(result: types_pb2.Result) -> Iterator[types_pb2.Tensor]:
+    """Every tensor of a result."""
+    yield from (m.tensor for m in result.maps)
+    if result.HasField("labels"):
+        yield result.labels
+    for one in result.attributions:
+        yield from one.features
+        if one.HasField("map"):
+            yield one.map
 
 
 def _measured(found: types_pb2.MetricResult) -> Measured:

@@ -1,12 +1,25 @@
-"""The question put to a row. Frozen and hashable: rows with equal asks may share a batch."""
+"""The question put to a row. Frozen and hashable: rows with equal asks may share a batch.
+
+A layer is named as the twin lists it; `INPUT` is the model's own input. To substitute a layer l, `at` names it and the
+rows have a column `a.<l>` [k, *A_l] in place of what the layer would give; with `INPUT` among them, `a.input` stands in
+place of the input's own column.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sidelight.core.target import Link
+
+INPUT = "input"
+TWIN = "twin"  # the variant that is the differentiable twin as it is
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A served model, its version pinned at admission; `variant` names a changed copy, e.g. "randomised:fc:7"."""
+    """A served model, its version pinned at admission.
+
+    `variant` names what stands in for it in this process: `TWIN`, or a changed copy of it, e.g. "randomised:fc:7".
+    """
 
     name: str
     version: str
@@ -25,7 +38,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """Activations at the layers `at`: columns are the inputs -> a.<layer> [k, *A_l]."""
+    """Activations at the layers `at`: columns are the inputs -> a.<layer> [k, *A_l], and y [k, K]."""
 
     kind: ClassVar[str] = "activation"
     model: Model
@@ -35,11 +48,18 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """Gradients of weighted outputs: columns are inputs, a.<layer>, w [k, L*K] -> y [k, K], g.<layer> [k, *A_l]."""
+    """Gradients with respect to the layers `at`, all of them substituted, of one number a row:
+
+        s = sum_k w_k L(y)_k        L the link, as target.weighed has it
+
+    Columns are the inputs, a.<layer> and w [k, K] -> y [k, K], s [k] float64, g.<layer> [k, *A_l] = ds/da. The weights
+    are a column, so rows for different classes share a batch.
+    """
 
     kind: ClassVar[str] = "gradient"
     model: Model
-    at: tuple[str, ...] = ()
+    at: tuple[str, ...]
+    link: Link
     exact: bool = False
 
 

@@ -64,12 +64,15 @@ class Blur:
     sigma: float | None = None
 
     def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
-        short = min(x.shape[1:])
-        sigma = default_sigma((short, short)) if self.sigma is None else self.sigma
-        most = max(min(short / 2, MAX_SIGMA), MIN_SIGMA)
+        sigma = self.width(x)
+        most = max(min(min(x.shape[1:]) / 2, MAX_SIGMA), MIN_SIGMA)
         if not MIN_SIGMA <= sigma <= most:
             raise InvalidRequest("baseline.blur.sigma", f"a number of pixels in [{MIN_SIGMA}, {most}], not {sigma}")
         return gaussian(x, sigma)
+
+    def width(self, x: torch.Tensor) -> float:
+        """Sigma for the image x [C, H, W]."""
+        return default_sigma(x.shape[1:]) if self.sigma is None else self.sigma
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,19 @@ class Picture:
         return self.pixels
 
 
+@dataclass(frozen=True, eq=False)
+class ReferenceMean:
+    """The mean colour of reference images, fitted to the model as the input was: pixels [C, H, W] each."""
+
+    references: tuple[torch.Tensor, ...]
+
+    def image(self, x: torch.Tensor, space: PixelSpace, stream: Stream) -> torch.Tensor:
+        colours = torch.stack(
+            [pixels.double().mean((1, 2)) for pixels in self.references]
+        )  # each image weighs the same
+        return colours.mean(0).to(x.dtype).view(-1, 1, 1).expand_as(x)
+
+
 @dataclass(frozen=True)
 class FromSegments:
     """Made by the local work `name` from the segments that a method finds; until then the input stands in."""
@@ -131,8 +147,38 @@ class FromSegments:
 
 
 Baseline = (
-    FromSegments | ModelMean | Constant | ImageMean | ImageMedian | Blur | Noise | Histogram | RandomColour | Picture
+    FromSegments
+    | ModelMean
+    | Constant
+    | ImageMean
+    | ImageMedian
+    | Blur
+    | Noise
+    | Histogram
+    | RandomColour
+    | Picture
+    | ReferenceMean
 )
+
+
+@dataclass(frozen=True)
+class FeatureZero:
+    """Zero at the layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMean:
+    """At the layer, each channel's mean over positions: of the input, or of reference inputs where given."""
+
+    references: tuple[torch.Tensor, ...] = ()  # pixels [C, H, W], as the input's
+
+
+@dataclass(frozen=True)
+class Neutral:
+    """At the layer, a point whose output says nothing, searched for from the mean feature."""
+
+
+FeatureBaseline = FeatureZero | FeatureMean | Neutral
 
 
 def gaussian(x: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from sidelight.core.agreement import asked, disagrees, gap
 from sidelight.core.ask import Forward
-from sidelight.core.errors import InvalidRequest
+from sidelight.core.errors import InvalidRequest, Unsupported
 from sidelight.core.fold import Collect
 from sidelight.core.inputs import Input
 from sidelight.core.job import Job, Result, Saliency
@@ -33,10 +34,13 @@ class Explanation:
     evaluations: int  # every forward counted
     edits: int
     measures: tuple[Measure | str, ...] = ()  # of the metrics asked for, in their order, or why there is none
+    twin_gap: float | None = None  # of the twin from the served model on input and baseline, where it was asked
 
     @property
     def converged(self) -> bool:
         """Whether the tolerance asked for was reached, or every row done where none was asked for."""
+        if accounts := getattr(self.result, "accounts", ()):
+            return self.stop in (Stop.ENOUGH, Stop.COMPLETE) and all(first.converged for first, *_ in accounts)
         return self.stop is Stop.ENOUGH or (self.stop is Stop.COMPLETE and self.job.tolerance is None)
 
 
@@ -54,6 +58,24 @@ def ends(job: Job) -> Plan[torch.Tensor]:
     return folded.value
 
 
+def checked_ends(job: Job) -> Plan[tuple[torch.Tensor, float]]:
+    """`ends`, once the twin was found to agree with the served model there, and how far it is.
+
+    Raises Unsupported, with the numbers, where it does not.
+    """
+    if job.twin is None:
+        raise Unsupported("NO_TWIN", job.model.name, f"model {job.model.name} has no verified differentiable twin")
+    served = replace(job.model, variant="")
+    models = (served, job.differentiable)
+    y, other = yield from asked(models, endpoints(job.input), 2, job.input.like)
+    if y.shape != other.shape:
+        raise Unsupported("TWIN_DISAGREES", served.name, f"the twin of {served.name} answers {other.shape[1]} numbers")
+    found = gap(y, other, job.twin.tolerance)
+    if not found.near:
+        raise disagrees(served, found, "the input and its baseline")
+    return (other if job.model.variant else y), found.largest
+
+
 def explain(
     job: Job,
     resolve: Callable[[torch.Tensor], Target],
@@ -67,12 +89,18 @@ def explain(
     `max_evaluations` bounds the method's own rows; the endpoints' and the metrics' come on top.
     """
     meter = Meter(max_evaluations)
-    y = yield from metered(ends(job), meter)
+    twin_gap = None
+    if "gradient" in method.needs or job.model.variant:
+        y, twin_gap = yield from metered(checked_ends(job), meter)
+    else:
+        y = yield from metered(ends(job), meter)
     job = replace(job, target=resolve(y[:1]), ends=y)
     result = yield from metered(method.plan(job, params), meter)
     if result.job is not None:
         job, y = result.job, y if result.job.ends is None else result.job.ends
     rows_done, stop = meter.rows_done, meter.stop
+    if stop is Stop.COMPLETE and _adapted(result):
+        stop = Stop.ENOUGH
     measures: tuple[Measure | str, ...] = ()
     if metrics:
         rerun = partial(_again, job, method, params, rows_done) if method.needs else None
@@ -82,7 +110,8 @@ def explain(
         meter.rows.update(unbounded.rows)
     evaluations = sum(n for kind, n in meter.rows.items() if kind in ("forward", "gradient", "activation"))
     scores = job.target.score(y)
-    return Explanation(job, result, y, scores[0], scores[1], rows_done, stop, evaluations, meter.rows["edit"], measures)
+    edits = meter.rows["edit"]
+    return Explanation(job, result, y, scores[0], scores[1], rows_done, stop, evaluations, edits, measures, twin_gap)
 
 
 def _measured(metric: Metric, params: Any, subject: Subject) -> Plan[Measure | str]:
@@ -91,10 +120,25 @@ def _measured(metric: Metric, params: Any, subject: Subject) -> Plan[Measure | s
         return (yield from metric.plan(subject, params))
     except InvalidRequest as error:
         return error.mend
+    except Unsupported as error:
+        return str(error)
     except Stopped:
         return "the deadline came first"
 
 
-def _again(job: Job, method: Method, params: Any, rows: int, stream: Stream) -> Plan[Saliency]:
-    """The same explanation with other draws and as many rows."""
-    return metered(method.plan(replace(job, stream=stream, tolerance=None), params), Meter(rows))
+def _adapted(result: Result) -> bool:
+    """Whether a tolerance decided how many rows there were, and was met."""
+    accounts = getattr(result, "accounts", ())
+    return bool(accounts) and all(first.residual is not None and first.converged for first, *_ in accounts)
+
+
+def _again(job: Job, method: Method, params: Any, rows: int, stream: Stream, variant: str = "") -> Plan[Saliency]:
+    """The same explanation with other draws and as many rows; of a variant of the model where one is named."""
+    gradients = "gradient" in method.needs
+    # The tolerance of rules along paths says where nodes are, and of another model they are elsewhere.
+    job = replace(job, stream=stream, tolerance=job.tolerance if gradients else None)
+    if variant:
+        job = replace(job, model=replace(job.model, variant=variant))
+        job = replace(job, ends=(yield from ends(job)))
+    meter = Meter(None if variant and gradients else rows)
+    return (yield from metered(method.plan(job, params), meter))

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import torch
 
-from sidelight.core.predictor import PixelSpace
+from sidelight.core.predictor import PixelSpace, Unit
 from sidelight.core.sweep import Placement, Rows
 
 
@@ -39,7 +39,8 @@ class ImageInput:
     baseline: torch.Tensor
     space: PixelSpace
     from_segments: str = ""  # the local work that has yet to make the baseline, from a method's segments
-    _encoded: dict[Placement, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
+    sigma: float = 0.0  # of the Gaussian that made the baseline of the pixels, in pixels; 0: something else did
+    _encoded: dict[Placement, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -75,14 +76,6 @@ def encode(pixels: torch.Tensor, space: PixelSpace) -> torch.Tensor:
     mean, std = (torch.tensor(v, dtype=pixels.dtype).view(-1, 1, 1) for v in (space.mean, space.std))
     x = (pixels * space.scale - mean) / std
     return x.permute(1, 2, 0).contiguous() if space.layout == "NHWC" else x
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A piece of text: characters [begin, end) of the whole."""
-
-    begin: int
-    end: int
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """What a method is given, and what it gives back."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
-from sidelight.core.ask import Model
+from sidelight.core.ask import TWIN, Model
+from sidelight.core.baseline import FeatureBaseline
 from sidelight.core.inputs import Input
+from sidelight.core.predictor import Twin
 from sidelight.core.stream import Stream
 from sidelight.core.target import Target
 
@@ -19,8 +22,16 @@ class Job:
     input: Input
     target: Target
     stream: Stream
-    tolerance: float | None = None  # of the relative standard error; None: all rows
+    tolerance: float | None = None  # of the relative error that the method tells; None: all rows
     ends: torch.Tensor | None = None  # [2, K] outputs on the input and on the baseline, once they are known
+    twin: Twin | None = None
+    others: tuple[Input, ...] = ()  # the same input over the further baselines of a distribution, the first in `input`
+    at_layer: FeatureBaseline | None = None  # a baseline that only a layer has; None: what `input`'s baseline induces
+
+    @property
+    def differentiable(self) -> Model:
+        """The model to ask for gradients, activations and substitutions."""
+        return self.model if self.model.variant else replace(self.model, variant=TWIN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +44,48 @@ class Segments:
 
 
 @dataclass(frozen=True)
+class Step:
+    """A display step, and what the map adds up to after it."""
+
+    name: str
+    result: float
+
+
+@dataclass(frozen=True, eq=False)
+class Account:
+    """One attribution of one target: what was to be attributed, what was, and where the difference comes from.
+
+    T = g(z) - g(b); R = sum of A; E = R - T (Cui & Fan, arXiv 2605.22417). `parts` add up to E, but for "cut", which
+    is g(b) - f(x'): what passes by layers that are no cut, and T leaves out.
+    """
+
+    attribution: str  # its name, as in the request
+    baseline: str  # in words, implied where the attribution implies one: "b = 0 at layer4"
+    rule: str  # in words: "Gauss-Legendre, 50 nodes", "one node at the input"
+    output: float  # g(z)
+    baseline_output: float  # g(b), of several their mean; NaN where there is no finite baseline
+    result: float  # R, before any display step
+    parts: Mapping[str, float] = field(default_factory=dict)  # of E: quadrature, remainder, clip, average, cut, ...
+    steps: tuple[Step, ...] = ()  # display steps in their order
+    residual: float | None = None  # sum over panels of |R - T| over the output's variation, where a rule has panels
+    indicator: float | None = None  # estimated error of the map, L1 over L1
+    converged: bool = True
+    evaluations: int = 0  # every forward counted, shared ones too
+    raw: Mapping[str, torch.Tensor] = field(default_factory=dict)  # A by layer, [*A_l] float64
+    map: torch.Tensor | None = None  # [*input.shape] as shown
+
+    @property
+    def target(self) -> float:
+        """T."""
+        return self.output - self.baseline_output
+
+    @property
+    def error(self) -> float:
+        """E."""
+        return self.result - self.target
+
+
+@dataclass(frozen=True)
 class Saliency:
     """Attribution maps, one for each of T targets."""
 
@@ -41,6 +94,8 @@ class Saliency:
     relative_error: tuple[float, ...] | None = None  # [T], 95th percentile of SE / (max - min)
     segments: Segments | None = None  # scores by unit, where units are not the map's own positions
     job: Job | None = None  # as the method changed it: a baseline that depends on its segments
+    accounts: tuple[tuple[Account, ...], ...] = ()  # [T][attributions], the first of each is what `maps` shows
+    rest: torch.Tensor | None = None  # [T], attribution of what no position of the map stands for (special tokens)
 
 
 Result = Saliency | Any

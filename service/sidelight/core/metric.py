@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -12,15 +12,20 @@ from sidelight.core.job import Job, Saliency
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Plan
 
-Rerun = Callable[[Stream], Plan[Saliency]]
+
+class Rerun(Protocol):
+    """Explains the same again."""
+
+    def __call__(self, stream: Stream, variant: str = "") -> Plan[Saliency]:
+        """With these draws, and on a variant of the model where one is named."""
 
 
 @dataclass(frozen=True)
 class Subject:
     """What is measured: maps [T, *input.shape] of the job's T targets, by whatever method.
 
-    The job is the one that was explained, its target resolved. `rerun(stream)` explains it again with other draws and
-    the same parameters and budget; None where only a map was given.
+    The job is the one that was explained, its target resolved. `rerun` explains it again with the same parameters and
+    budget; None where only a map was given.
     """
 
     job: Job
@@ -52,7 +57,7 @@ class Metric:
     plan: Callable[[Subject, Any], Plan[Measure]]
     params: type
     paper: str
-    needs: tuple[str, ...]  # kinds of ask; "mask" for a ground truth; "rerun" for a method that can run again
+    needs: tuple[str, ...]  # kinds of ask; "mask" for a ground truth; "rerun" for a method that can run again; "twin"
     cost: Callable[[Any, tuple[int, ...], int], int]  # rows, of parameters, a map's shape and T; reruns come on top
     reruns: Callable[[Any], int]  # how often the method runs again
     check: Callable[[Any, Input], object]  # raises InvalidRequest for parameters that cannot do for this input

@@ -27,15 +27,27 @@ def choice(default: Enum, *, what: str) -> Any:
     return dataclasses.field(default=default, metadata={"choices": type(default), "what": what})
 
 
+def choices(*default: Enum, of: type[Enum], what: str) -> Any:
+    """Several members of an Enum, each at most once; none: as `what` says."""
+    return dataclasses.field(default=default, metadata={"choices": of, "many": True, "what": what})
+
+
+def names(*, most: int, what: str) -> Any:
+    """At most so many names, each at most once; none: as `what` says."""
+    return dataclasses.field(default=(), metadata={"names": most, "many": True, "what": what})
+
+
 def array(*, what: str) -> Any:
     """A tensor that the caller may give, else None."""
     return dataclasses.field(default=None, metadata={"array": True, "what": what})
 
 
 def kind_of(field: dataclasses.Field) -> str:
-    """What a parameter is, in words: integer, number, boolean, choice or tensor."""
+    """What a parameter is, in words: integer, number, boolean, choice, choices, names or tensor."""
+    if "names" in field.metadata:
+        return "names"
     if "choices" in field.metadata:
-        return "choice"
+        return "choices" if "many" in field.metadata else "choice"
     if "array" in field.metadata:
         return "tensor"
     (kind,) = [t for t in typing.get_args(field.type) if t is not type(None)] or [field.type]
@@ -53,6 +65,9 @@ def build(kind: type[P], given: Mapping[str, Any], path: str) -> P:
 
 
 def _check(path: str, value: Any, field: dataclasses.Field) -> None:
+    if "many" in field.metadata:
+        _check_many(path, value, field)
+        return
     if "choices" in field.metadata:
         if not isinstance(value, field.metadata["choices"]):
             known = ", ".join(member.value for member in field.metadata["choices"])
@@ -69,3 +84,13 @@ def _check(path: str, value: Any, field: dataclasses.Field) -> None:
     if not (math.isfinite(value) and inside):
         bounds = f"({low}, {high})" if field.metadata["open"] else f"[{low}, {high}]"
         raise InvalidRequest(path, f"a number in {bounds}, not {value}")
+
+
+def _check_many(path: str, value: Any, field: dataclasses.Field) -> None:
+    kind, most = field.metadata.get("choices", str), field.metadata.get("names", math.inf)
+    if not isinstance(value, tuple) or not all(isinstance(v, kind) for v in value):
+        raise InvalidRequest(path, f"a list, each one of its kind, not {value!r}")
+    if len(set(value)) < len(value):
+        raise InvalidRequest(path, "each of them once")
+    if len(value) > most or "" in value:
+        raise InvalidRequest(path, f"at most {most}, none of them empty")

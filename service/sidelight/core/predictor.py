@@ -61,6 +61,39 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class Unit:
+    """A piece of text: characters [begin, end) of the whole."""
+
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a twin: a module by its dotted name, called once in a pass, with one tensor as its output."""
+
+    name: str
+    shape: tuple[int, ...]  # of its output without the batch axis; -1 where it varies
+    cut: bool  # whether every path from the input to the output passes through it
+
+
+@dataclass(frozen=True)
+class Twin:
+    """The served model in this process, differentiable, and what its agreement with the served one was measured at."""
+
+    layers: tuple[Layer, ...]  # in the order in which they run
+    digest: str  # SHA-256 of the weights
+    tolerance: float  # largest difference from the served model over its largest output
+    gap: float = 0.0  # the same as measured on the probes
+    embedding: str = ""  # for text and tokens: the layer that gives token embeddings [L, D]
+    pieces: Callable[[str], tuple[Unit, ...]] | None = None  # for text: characters of each token; empty ones: specials
+    note: str = ""  # why it lists no layers
+    ids: Callable[[str], tuple[int, ...]] | None = None  # for text: the token of each piece; rows may be ids
+    blank: int | None = None  # id of the token that stands for no particular one: [MASK]
+    specials: frozenset[int] = frozenset()  # ids that no baseline replaces: [CLS], [SEP]
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """Where the rows go, for the catalogue."""
 
@@ -120,6 +153,15 @@ class Predictor(Protocol):
 
     def close(self) -> None:
         """Give back connections, regions and memory."""
+
+
+class Differentiable(Predictor, Protocol):
+    """The twin of a served model: also answers gradients, activations and substitutions."""
+
+    twin: Twin  # its gap not measured yet
+
+    def probes(self) -> Rows:
+        """Rows to compare with the served model on."""
 
 
 @dataclass(frozen=True)

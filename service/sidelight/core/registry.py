@@ -25,6 +25,7 @@ class Method:
     cost: Callable[[Any, Input], int]  # rows, as well as they can be told before it runs
     check: Callable[[Any, Job], None]  # raises InvalidRequest for what these parameters cannot be asked together
     segmented: bool  # whether it can make its baseline from its own segments
+    settle: Callable[[Any, Job], Any]  # the parameters with what they leave to the method filled in, once checked
     summary: str
 
 
@@ -41,12 +42,13 @@ def method(
     cost: Callable[[Any, Input], int],
     check: Callable[[Any, Job], None] = lambda params, job: None,
     segmented: bool = False,
+    settle: Callable[[Any, Job], Any] = lambda params, job: params,
 ) -> Callable:
     """Register a plan as the method `name`, which is also its field in the request's `oneof method`."""
 
     def register(plan: Callable[[Job, Any], Plan]) -> Callable[[Job, Any], Plan]:
         summary = (plan.__doc__ or "").strip().splitlines()[0]
-        _METHODS[name] = Method(name, plan, params, paper, needs, cost, check, segmented, summary)
+        _METHODS[name] = Method(name, plan, params, paper, needs, cost, check, segmented, settle, summary)
         return plan
 
     return register

@@ -74,6 +74,18 @@ def outputs(y: torch.Tensor, kind: OutputKind) -> torch.Tensor:
     return torch.cat([1 - y, y], 1) if kind is OutputKind.SIGMOID else y
 
 
+def weighed(y: torch.Tensor, kind: OutputKind, link: Link, w: torch.Tensor) -> torch.Tensor:
+    """Scores [k] of output vectors y [k, K] (as `outputs` has them) under weights w [k, K]; differentiable in y.
+
+    s = sum_k w_k L(y)_k; for the cosine L(y) = y / |y|, and w is the mean of the normalised references.
+    """
+    if link is Link.COSINE:
+        return (F.normalize(y, dim=1) * w).sum(1)
+    if kind in (OutputKind.PROBABILITIES, OutputKind.SIGMOID):
+        y = torch.where(w == 0, 0.5, y)  # entry by entry: the log of a probability 0 that nobody asks for is no NaN
+    return ((y if link is Link.AS_SERVED else LINKS[kind][link](y)) * w).sum(1)
+
+
 def resolve_link(link: Link | None, kind: OutputKind) -> Link:
     """The link to use. Raises InvalidRequest for one that cannot be had from outputs of this kind."""
     if link is None:
@@ -127,3 +139,13 @@ class Target:
         s = y if self.link is Link.AS_SERVED else LINKS[self.kind][self.link](y)
         picked = s[:, list(self.classes)]
         return picked - s[:, list(self.contrast)].mean(1, keepdim=True) if self.contrast else picked
+
+    def weights(self, length: int) -> torch.Tensor:
+        """[T, K] float64 of which `weighed` makes the scores, for an output vector of K = `length` numbers."""
+        if self.references is not None:
+            return F.normalize(self.references.double(), dim=1).mean(0, keepdim=True)
+        w = torch.zeros(len(self.classes), length, dtype=torch.float64)
+        w[range(len(self.classes)), list(self.classes)] = 1
+        for c in self.contrast:
+            w[:, c] -= 1 / len(self.contrast)
+        return w

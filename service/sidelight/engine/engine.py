@@ -24,6 +24,7 @@ class Engine:
     def __init__(self, observer: Observer | None = None, plan_threads: int = 4, local_processes: int = 1) -> None:
         self._observer = cast(Observer, Guarded(observer or Silent()))
         self._predictors: dict[str, Predictor] = {}
+        self._twins: dict[str, Predictor] = {}
         self._lanes: dict[str, Lane] = {}
         self._local = LocalLane(local_processes)
         self._pool = ThreadPoolExecutor(plan_threads, "plan", alone)
@@ -41,9 +42,9 @@ class Engine:
         """By the model's name."""
         return dict(self._predictors)
 
-    def add(self, predictor: Predictor) -> None:
-        """Serve a model; predictors with equal `lane` share its worker."""
-        self._predictors[predictor.name] = predictor
+    def add(self, predictor: Predictor, *, twin: bool = False) -> None:
+        """Serve a model, or its differentiable twin; predictors with equal `lane` share its worker."""
+        (self._twins if twin else self._predictors)[predictor.name] = predictor
         lane = self._lanes.get(predictor.lane)
         if lane is None:
             self._lanes[predictor.lane] = Lane(predictor.lane, self._predictor_of, predictor.depth, self._observer)
@@ -108,7 +109,7 @@ class Engine:
             lane.close()
         self._local.close()
         self._pool.shutdown(wait=True)
-        for predictor in self._predictors.values():
+        for predictor in (*self._predictors.values(), *self._twins.values()):
             predictor.close()
 
     def _predictor_of(self, ask: Ask) -> Predictor:
@@ -117,7 +118,11 @@ class Engine:
             raise Unsupported("NO_EXECUTOR", ask.kind, f"nothing here answers {ask.kind} asks")
         if model.name not in self._predictors:
             raise Unknown("model", model.name, self._predictors)
-        return self._predictors[model.name]
+        if not model.variant:
+            return self._predictors[model.name]
+        if model.name not in self._twins:
+            raise Unsupported("NO_TWIN", model.name, f"model {model.name} has no differentiable twin here")
+        return self._twins[model.name]
 
     def _submit(self, task: Task) -> None:
         ask = task.sweep.ask

@@ -277,5 +277,5 @@ def _check_rows(out: Out, rows: int, ask: Ask) -> None:
 
 def _finite_rows(out: Out) -> list[bool]:
     """Which rows are finite in every output: one transfer a batch."""
-    checks = [torch.isfinite(y).flatten(1).all(1) for y in out.values()]
+    checks = [torch.isfinite(y).reshape(len(y), -1).all(1) for y in out.values()]
     return torch.stack(checks).all(0).tolist()

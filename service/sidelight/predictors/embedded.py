@@ -16,7 +16,7 @@ from sidelight.predictors.embedded_call import Finished, UnderWay, Watcher, tran
 from sidelight.predictors.fit import CHANNELS
 from sidelight.predictors.networks import Network
 from sidelight.predictors.serving import DTYPES, Offered, describe, row_shape
-from sidelight.predictors.tuning import best_batch, tune
+from sidelight.predictors.tuning import Tuned, best_batch, tune
 
 PRECISIONS = ("float32", "bfloat16", "float16", "auto")
 _TOKENS = 16  # length of the rows that are tried, for models of any length
@@ -50,6 +50,8 @@ class EmbeddedPredictor:
         self.name, self.lane = card.model, str(self._device)
         self.depth = 2 if self._device.type == "cuda" else 1
         self._card, self._platform, self._forward = card, network.platform, network.forward
+        self.network: Network | None = network  # of which a differentiable twin can be made, until `forget`
+        self.tuned: Tuned | None = None  # the form of it that rows run through, where a twin can share that
         offered = _offered(network, card, version)
         self._spec = describe(offered, card)
         self._whole = not self._spec.input.datatype.startswith("FP")  # whole numbers, or texts
@@ -81,6 +83,10 @@ class EmbeddedPredictor:
             raise Unknown("version", str(version), self.versions())
         return self._spec
 
+    def forget(self) -> None:
+        """Keep no more of the network than what rows run through."""
+        self.network = None
+
     def close(self) -> None:
         if self._watcher:
             self._watcher.close()
@@ -95,6 +101,8 @@ class EmbeddedPredictor:
         except RuntimeError as error:
             raise ModelFailed(self.name, f"in a trial on {self._device}: {error}") from error
         self._forward, self.placement, self._precision = tuned.module, tuned.placement, tuned.precision
+        if tuned.precision == "float32":
+            self.tuned = tuned
 
     def _trial(self, rows: int, on: Placement) -> Any:
         """Rows to try, as `start` would lay them."""
@@ -133,7 +141,9 @@ class EmbeddedPredictor:
         lay = self._texts if self._spec.modality == "text" else self._tensors
         answers = [self._run(rows)[:count].flatten(1).float() for rows, count in lay(tiles, ask.exact)]
         y = answers[0] if len(answers) == 1 else torch.cat(answers)
-        return UnderWay(self.name, y, self._watcher, wake) if self._watcher else Finished(y.cpu(), wake)
+        if self._watcher:
+            return UnderWay(self.name, {"y": y}, self._watcher, wake)
+        return Finished({"y": y.cpu()}, wake)
 
     def _tensors(self, tiles: Sequence[Rows], exact: bool) -> list[tuple[torch.Tensor, int]]:
         """The rows as the network takes them, padded, with how many of them count."""

@@ -24,28 +24,33 @@ def translate(model: str, error: Exception) -> MemoryError | ModelFailed:
 class Finished:
     """A batch that was computed in `start`."""
 
-    def __init__(self, y: torch.Tensor, wake: Callable[[], None]) -> None:
-        self._y = y
+    def __init__(self, out: Out, wake: Callable[[], None]) -> None:
+        self._out = out
         wake()
 
     def done(self) -> bool:
         return True
 
     def result(self) -> Out:
-        return {"y": self._y}
+        return self._out
 
     def cancel(self) -> None: ...
+
+
+def _fetched(t: torch.Tensor) -> torch.Tensor:
+    """Pinned memory that the tensor is being copied to."""
+    host = torch.empty(t.shape, dtype=t.dtype, pin_memory=True)
+    return host.copy_(t, non_blocking=True)
 
 
 class UnderWay:
     """A batch that a GPU is working on; its outputs come to pinned host memory by themselves."""
 
-    def __init__(self, model: str, y: torch.Tensor, watcher: "Watcher", wake: Callable[[], None]) -> None:
+    def __init__(self, model: str, out: Out, watcher: "Watcher", wake: Callable[[], None]) -> None:
         self._model = model
-        self._host = torch.empty(y.shape, dtype=y.dtype, pin_memory=True)
-        self._host.copy_(y, non_blocking=True)
+        self._host = {name: _fetched(t) for name, t in out.items()}
         self._copied = torch.cuda.Event()
-        self._copied.record(torch.cuda.current_stream(y.device))
+        self._copied.record(torch.cuda.current_stream(next(iter(out.values())).device))
         watcher.watch(self._copied, wake)
 
     def done(self) -> bool:
@@ -59,7 +64,7 @@ class UnderWay:
             self._copied.synchronize()
         except RuntimeError as error:
             raise translate(self._model, error) from error
-        return {"y": self._host}
+        return self._host
 
     def cancel(self) -> None:
         """A kernel cannot be recalled; its outputs are dropped."""

@@ -5,10 +5,11 @@ It keeps their load off production. That it answers the same is a claim, so it i
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
+from sidelight.core.agreement import Gap, gap
 from sidelight.core.ask import Ask, Forward, Model
 from sidelight.core.errors import Unavailable, Unknown, Unsupported
 from sidelight.core.inputs import encode
@@ -21,15 +22,6 @@ from sidelight.predictors.triton import TritonPredictor
 PROBES = 8
 _TEXTS = ("", "a", "the cat sat on the mat", "not bad at all!", "1 2 3", "Ünïcödé", "word " * 20, "END.")
 _TOKENS = 16  # length of a probe, of small ids, which every vocabulary has
-
-
-@dataclass(frozen=True)
-class Gap:
-    """How far two endpoints' answers to the same rows are apart."""
-
-    largest: float  # difference over the largest output
-    other_top: int  # rows with another top class, where production's margin exceeds the tolerance
-    rows: int
 
 
 def probes(spec: ModelSpec) -> Rows:
@@ -60,23 +52,14 @@ def verify(production: Predictor, stand_in: Predictor, spec: ModelSpec, other: M
     a, b = (_answers(p, s, rows) for p, s in ((production, spec), (stand_in, other)))
     if a.shape != b.shape:
         raise _refused(spec, f"it answers {b.shape[1]} numbers a row, production {a.shape[1]}")
-    largest = float((a - b).abs().max() / a.abs().max().clamp(min=torch.finfo(a.dtype).tiny))
-    gap = Gap(largest, _other_top(a, b, tolerance), len(a))
-    if not gap.largest <= tolerance or gap.other_top:  # so that NaN is refused as well
+    found = gap(a, b, tolerance)
+    if not found.near:
         raise _refused(
             spec,
-            f"on {gap.rows} probes it differs by {gap.largest:.2g} of the largest output, {tolerance:g} is allowed, "
-            f"and its top class differs on {gap.other_top}",
+            f"on {found.rows} probes it differs by {found.largest:.2g} of the largest output, {tolerance:g} is "
+            f"allowed, and its top class differs on {found.other_top}",
         )
-    return gap
-
-
-def _other_top(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> int:
-    if a.shape[1] < 2:
-        return 0
-    first, second = a.topk(2, dim=1).values.T
-    clear = first - second > tolerance * a.abs().max()
-    return int((clear & (a.argmax(1) != b.argmax(1))).sum())
+    return found
 
 
 def _answers(predictor: Predictor, spec: ModelSpec, rows: Rows) -> torch.Tensor:

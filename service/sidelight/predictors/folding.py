@@ -1,6 +1,7 @@
 """Batch norms folded into the convolutions before them: the same function in fewer passes over memory."""
 
 import copy
+from dataclasses import dataclass
 
 import torch
 from torch import fx, nn
@@ -11,6 +12,14 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
+@dataclass(frozen=True)
+class Folded:
+    """A copy of a module whose batch norms pass on what they get, since the convolutions before them do their work."""
+
+    module: nn.Module
+    convolutions: frozenset[str]  # names of those, whose outputs are no longer those of the original
+
+
 class _Tracer(fx.Tracer):
     """Keeps a subclass of a convolution whole, with what its own forward does (padding, say)."""
 
@@ -18,8 +27,8 @@ class _Tracer(fx.Tracer):
         return isinstance(m, (*_CONVOLUTIONS, *_NORMS)) or super().is_leaf_module(m, module_qualified_name)
 
 
-def folded(module: nn.Module, x: torch.Tensor) -> nn.Module | None:
-    """A copy of the module, in eval mode, that answers `x` alike; None where there is nothing to fold.
+def folded(module: nn.Module, x: torch.Tensor) -> Folded | None:
+    """A copy of the module, for eval mode, that answers `x` alike; None where there is nothing to fold.
 
     None as well where its forward cannot be written down as a graph: symbolic tracing refuses control flow that depends
     on data, so what it accepts is the whole function.
@@ -29,7 +38,7 @@ def folded(module: nn.Module, x: torch.Tensor) -> nn.Module | None:
         if made is None:
             return None
         with torch.inference_mode():
-            a, b = module(x), made(x)
+            a, b = module(x), made.module(x)
     except Exception:  # noqa: BLE001 - somebody else's network may raise anything; it then runs as it is
         return None
     if not isinstance(a, torch.Tensor) or a.shape != b.shape:
@@ -37,13 +46,13 @@ def folded(module: nn.Module, x: torch.Tensor) -> nn.Module | None:
     return made if bool((a - b).abs().max() <= SAME * a.abs().max()) else None
 
 
-def _folded(module: nn.Module) -> nn.Module | None:
+def _folded(module: nn.Module) -> Folded | None:
+    """`module` itself, changed: its graph is only read, so that its submodules stay what they are."""
     graph = _Tracer().trace(module)
-    made = fx.GraphModule(module, graph)
-    parts = dict(made.named_modules())
+    parts = dict(module.named_modules())
     calls = [node.target for node in graph.nodes if node.op == "call_module"]
-    pairs = 0
-    for node in list(graph.nodes):
+    done = set()
+    for node in graph.nodes:
         if node.op != "call_module" or not isinstance(parts[node.target], _NORMS):
             continue
         before = node.args[0]
@@ -51,13 +60,12 @@ def _folded(module: nn.Module) -> nn.Module | None:
             continue
         if len(before.users) > 1 or max(calls.count(before.target), calls.count(node.target)) > 1:
             continue  # its unnormed output is wanted too, or the module is used twice
-        parent, _, name = before.target.rpartition(".")
-        setattr(made.get_submodule(parent), name, fuse_conv_bn_eval(parts[before.target], parts[node.target]))
-        node.replace_all_uses_with(before)
-        graph.erase_node(node)
-        pairs += 1
-    if not pairs:
-        return None
-    made.delete_all_unused_submodules()
-    made.recompile()
-    return made.eval()
+        _put(module, before.target, fuse_conv_bn_eval(parts[before.target], parts[node.target]))
+        _put(module, node.target, nn.Identity().eval())
+        done.add(before.target)
+    return Folded(module, frozenset(done)) if done else None
+
+
+def _put(module: nn.Module, name: str, part: nn.Module) -> None:
+    parent, _, last = name.rpartition(".")
+    setattr(module.get_submodule(parent), last, part)

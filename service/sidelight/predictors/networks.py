@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import importlib.util
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from sidelight.core.errors import Unsupported
 from sidelight.core.predictor import TensorSpec
 from sidelight.predictors.serving import split_batch
 
+# Libraries import themselves lazily and change torch's defaults while they load weights, for all threads.
+_ONE_BY_ONE = threading.Lock()
 Forward = Callable[[Any], Any]  # rows (a tensor, or a list of texts) -> a tensor, or a mapping or sequence of tensors
 
 
@@ -40,13 +43,14 @@ def from_factory(name: str, arguments: Mapping[str, Any], device: torch.device) 
     source, _, path = name.partition(":")
     if not path:
         raise ValueError(f"a factory is named package.module:function or file.py:function, not {name!r}")
-    try:
-        made: Any = _module(source)
-        for part in path.split("."):
-            made = getattr(made, part)
-    except (ModuleNotFoundError, FileNotFoundError, AttributeError) as error:
-        raise ValueError(f"there is no factory {name}: {error}") from error
-    network = made(**arguments)
+    with _ONE_BY_ONE:
+        try:
+            made: Any = _module(source)
+            for part in path.split("."):
+                made = getattr(made, part)
+        except (ModuleNotFoundError, FileNotFoundError, AttributeError) as error:
+            raise ValueError(f"there is no factory {name}: {error}") from error
+        network = made(**arguments)
     if isinstance(network, torch.nn.Module):
         network = network.eval().requires_grad_(False).to(device)
         return Network(network, "python", weights_digest(network), network)

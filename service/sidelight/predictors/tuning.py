@@ -19,6 +19,7 @@ ROUNDS = 3
 TRIAL_ROWS = 4
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCHES = {"cpu": (4, 8, 16), "cuda": (16, 32, 64, 128)}
+BACKWARD_BATCHES = {"cpu": (4, 8), "cuda": (8, 16, 32, 64)}  # a backward pass keeps what the forward pass makes
 SLOW = 10.0  # times as long as the best: not tried again
 
 
@@ -29,6 +30,7 @@ class Tuned:
     module: torch.nn.Module
     placement: Placement
     precision: str
+    folded: frozenset[str] = frozenset()  # its submodules whose outputs are not those of the network
 
 
 def placed(module: torch.nn.Module, on: Placement) -> torch.nn.Module:
@@ -43,8 +45,12 @@ def tune(
     device: torch.device,
     precision: str,
     channels_last: bool | None,
+    *,
+    backward: bool = False,
 ) -> Tuned:
     """The fastest of the forms that are allowed. precision "auto", channels_last None: measured.
+
+    backward: with the gradient of its rows.
 
     rows(n, placement) makes n rows to try. A form in which the network does not run, or answers with NaN, is out;
     raises RuntimeError where none is left.
@@ -53,14 +59,16 @@ def tune(
     names = ("float32", *half) if precision == "auto" else (precision,)
     layouts = (False, True) if channels_last is None else (channels_last,)
     plain = next(iter(module.parameters()), torch.empty(0)).dtype
-    module = folded(module, rows(TRIAL_ROWS, Placement(device, plain))) or module
+    fused = folded(module, rows(TRIAL_ROWS, Placement(device, plain)))
+    convolutions = fused.convolutions if fused else frozenset()
+    module = fused.module if fused else module
     forms = []
     for name, last in itertools.product(names, layouts):
         on = Placement(device, DTYPES[name], last)
-        forms.append(Tuned(placed(module, on), on, name))
+        forms.append(Tuned(placed(module, on), on, name, convolutions))
     if len(forms) == 1:
         return forms[0]
-    times = measure([Trial(form.module, rows(TRIAL_ROWS, form.placement)) for form in forms])
+    times = measure([Trial(form.module, rows(TRIAL_ROWS, form.placement), backward) for form in forms])
     best = 0
     for i, seconds in enumerate(times):
         if seconds < times[best] * GAIN:
@@ -70,10 +78,12 @@ def tune(
     return forms[best]
 
 
-def best_batch(forward: Callable, rows: Callable[[int], torch.Tensor], device: torch.device) -> int:
+def best_batch(
+    forward: Callable, rows: Callable[[int], torch.Tensor], device: torch.device, *, backward: bool = False
+) -> int:
     """The batch size with the least time a row."""
-    sizes = BATCHES[device.type]
-    times = measure([Trial(forward, rows(size)) for size in sizes])
+    sizes = (BACKWARD_BATCHES if backward else BATCHES)[device.type]
+    times = measure([Trial(forward, rows(size), backward) for size in sizes])
     each = [seconds / size for seconds, size in zip(times, sizes, strict=True)]
     best = 0
     for i, seconds in enumerate(each):
@@ -88,6 +98,7 @@ class Trial:
 
     forward: Callable
     x: torch.Tensor
+    backward: bool = False  # whether the gradient of x is wanted as well
 
 
 def measure(trials: Sequence[Trial]) -> list[float]:
@@ -106,11 +117,14 @@ def measure(trials: Sequence[Trial]) -> list[float]:
 
 def _seconds(trial: Trial) -> float:
     try:
-        with torch.inference_mode():
-            _wait(trial.x)
+        with torch.inference_mode(not trial.backward):
+            x = trial.x.detach().requires_grad_() if trial.backward else trial.x
+            _wait(x)
             began = time.perf_counter()
-            y = trial.forward(trial.x)
-            _wait(trial.x)
+            y = trial.forward(x.clone() if trial.backward else x)  # a leaf must not be changed in place
+            if trial.backward:
+                torch.autograd.grad([t.sum() for t in _tensors(y)], x)
+            _wait(x)
             seconds = time.perf_counter() - began
             return seconds if all(bool(torch.isfinite(t).all()) for t in _tensors(y)) else math.inf
     except (RuntimeError, MemoryError):  # an operator without this dtype, or no room

@@ -9,12 +9,12 @@ from sidelight_proto.v1.explanation_pb2 import GetCatalogueRequest, GetCatalogue
 
 import sidelight
 from sidelight.core import metric, registry
-from sidelight.core.ask import Forward, Model
+from sidelight.core.ask import Forward
 from sidelight.core.params import kind_of
 from sidelight.core.predictor import ModelSpec, TensorSpec
 from sidelight.engine.engine import Engine
 from sidelight.rpc.encode import UNARY_BYTES, executor
-from sidelight.rpc.roster import Roster, State
+from sidelight.rpc.roster import Offer, Roster, State
 from sidelight.rpc.sources import Limits
 
 
@@ -68,6 +68,8 @@ def _absent_methods() -> list[catalogue_pb2.MethodEntry]:
 
 def _parameter(field: dataclasses.Field) -> catalogue_pb2.ParameterEntry:
     default = field.default.value if isinstance(field.default, Enum) else field.default
+    if isinstance(default, tuple):
+        default = ", ".join(v.value if isinstance(v, Enum) else str(v) for v in default)
     return catalogue_pb2.ParameterEntry(
         name=field.name,
         type=kind_of(field),
@@ -89,16 +91,20 @@ def _model(state: State, engine: Engine) -> catalogue_pb2.ModelEntry:
     entry = catalogue_pb2.ModelEntry(
         name=state.name, versions=state.versions, ready=state.ready, reason="" if state.ready else state.reason
     )
-    if state.predictor is not None:
-        endpoint = state.predictor.endpoint
+    offer, predictor = state.offer, state.predictor
+    if offer is not None:
+        predictor = offer.rows_by(offer.model(offer.spec.version))
+    if predictor is not None:
+        endpoint = predictor.endpoint
         entry.executor = executor(endpoint.executor)
         entry.endpoint = endpoint.address
         entry.shares_production = endpoint.shares_production
         entry.shared_memory = endpoint.shared_memory
-    if state.offer is not None:
-        predictor, spec, probe = state.offer.predictor, state.offer.spec, state.offer.probe
+    if offer is not None and predictor is not None:
+        spec, probe = offer.spec, offer.probe
         _describe(entry, spec)
-        rate = engine.seconds_per_row(Forward(Model(spec.name, spec.version)))
+        entry.twin.CopyFrom(_twin(offer))
+        rate = engine.seconds_per_row(Forward(offer.model(spec.version)))
         entry.classes = spec.classes or probe.classes
         entry.determinism.neighbour_gap = probe.neighbour_gap
         entry.determinism.repeat_gap = probe.repeat_gap
@@ -106,6 +112,18 @@ def _model(state: State, engine: Engine) -> catalogue_pb2.ModelEntry:
         entry.determinism.batch_rows = predictor.batch_rows
         entry.determinism.tile_rows = predictor.tile_rows
     return entry
+
+
+def _twin(offer: Offer) -> catalogue_pb2.TwinEntry:
+    if offer.twin is None:
+        return catalogue_pb2.TwinEntry(reason=offer.twin_reason)
+    return catalogue_pb2.TwinEntry(
+        verified=True,
+        reason=offer.twin.note,
+        gap=offer.twin.gap,
+        digest=offer.twin.digest,
+        layers=[catalogue_pb2.LayerEntry(name=x.name, shape=x.shape, cut=x.cut) for x in offer.twin.layers],
+    )
 
 
 def _describe(entry: catalogue_pb2.ModelEntry, spec: ModelSpec) -> None:

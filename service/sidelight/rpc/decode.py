@@ -18,6 +18,7 @@ from sidelight.core.predictor import ModelSpec
 from sidelight.core.registry import Method
 from sidelight.core.stream import Stream
 from sidelight.predictors.fit import Geometry
+from sidelight.rpc.baselines import check_baseline
 from sidelight.rpc.parameters import decode_parameters, placed
 from sidelight.rpc.roster import Offer, Roster
 from sidelight.rpc.sources import Limits, Placed, Source, decode_source
@@ -43,6 +44,10 @@ class Part:
     params: Any  # of the method, their tensors at this model's resolution
     metrics: tuple[tuple[Metric, Any], ...]  # with their parameters, likewise
 
+    def asked(self, method: Method) -> Model:
+        """Who gets the method's rows."""
+        return self.job.differentiable if "gradient" in method.needs else self.job.model
+
     def rows(self, method: Method, most: int | None) -> int:
         """Model evaluations expected: the method's, at most so many, those of the metrics, the input and baseline."""
         own = method.cost(self.params, self.job.input)
@@ -50,6 +55,8 @@ class Part:
         shape = self.job.input.shape
         measured = sum(m.cost(p, shape, self.target.most) + own * m.reruns(p) for m, p in self.metrics)
         ends = 4 if getattr(self.job.input, "from_segments", "") else 2  # again over the baseline that is made
+        if self.asked(method).variant:
+            ends += 2  # of the twin
         return ends + own + measured
 
 
@@ -62,6 +69,7 @@ class Outputs:
     map_at_input: bool
     overlay: bool
     segments: bool
+    features: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +108,7 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
     offers = _models(request, roster, wrong)
     outputs = _outputs(request)
     wrong.settle()
+    check_baseline(request.baseline, method)
     specs = [_spec(offer, ref) for offer, ref in offers]
     source = decode_source(request.input, limits)
     seed = request.seed if request.HasField("seed") else secrets.randbits(SEED_BITS)
@@ -114,10 +123,22 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
         wrong.settle()
         _answerable(outputs, found, target.most, wrong)
         wrong.settle()
-        job = Job(Model(spec.name, spec.version), found.input, target.pending, stream, tolerance)
+        if "gradient" in method.needs:
+            offer.need_twin(spec.version, method.name)
+        job = Job(
+            offer.model(spec.version),
+            found.input,
+            target.pending,
+            stream,
+            tolerance,
+            others=found.others,
+            at_layer=found.at_layer,
+            twin=offer.twin_of(spec.version),
+        )
         chosen = placed(params, found.input, found.where, method.name)
         _makes_baseline(method, found.input, request)
         method.check(chosen, job)
+        chosen = method.settle(chosen, job)
         measured = tuple(
             (m, placed(p, found.input, found.where, f"metrics[{i}].{m.name}")) for i, (m, p) in enumerate(metrics)
         )
@@ -237,6 +258,7 @@ def _outputs(request: ExplainRequest) -> Outputs:
         map_at_input=o.map_at_input,
         overlay=o.overlay,
         segments=o.segments,
+        features=o.features,
     )
 
 

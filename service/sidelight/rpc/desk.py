@@ -1,10 +1,11 @@
 """From a request to its answer: decode, estimate, admit, run, encode. What the RPCs have in common."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import grpc
@@ -19,6 +20,7 @@ from sidelight.engine.gate import Gate
 from sidelight.engine.mailbox import Mailbox, Progress
 from sidelight.engine.observer import Label
 from sidelight.engine.threads import alone
+from sidelight.rpc.accounts import relative_error
 from sidelight.rpc.decode import Part, Question, decode
 from sidelight.rpc.encode import Spent, encode, set_timing
 from sidelight.rpc.observer import RpcObserver, request_id
@@ -27,6 +29,7 @@ from sidelight.rpc.sources import Limits
 
 T = TypeVar("T")
 REPLY = 0.05  # seconds kept for the answer to a deadline that was missed
+BACKWARD = 3.0  # times as long as a row's forward pass alone it takes with the gradient
 MAX_MARGIN = 2.0  # seconds kept at most for making a partial answer
 
 
@@ -104,16 +107,17 @@ class Desk:
         """What it would cost at the measured rates."""
         lanes: dict[str, float] = {}
         for part in question.parts:
-            lane = part.offer.predictor.lane
-            lanes[lane] = lanes.get(lane, 0.0) + part.rows(
-                question.method, question.max_evaluations
-            ) * self._seconds_per_row(part)
+            backward = "gradient" in question.method.needs
+            model = part.asked(question.method)
+            lane = part.offer.rows_by(model).lane
+            seconds = self._seconds_per_row(part, model) * (BACKWARD if backward else 1)
+            lanes[lane] = lanes.get(lane, 0.0) + part.rows(question.method, question.max_evaluations) * seconds
         return Estimate(question.rows, lanes)
 
-    def _seconds_per_row(self, part: Part) -> float:
+    def _seconds_per_row(self, part: Part, model: Model) -> float:
         """Measured for this version, else for the one that was probed; 0 where nothing is known yet."""
-        versions = (part.spec.version, part.offer.spec.version)
-        rates = (self.engine.seconds_per_row(Forward(Model(part.spec.name, v))) for v in versions)
+        versions = (model.version, part.offer.spec.version)
+        rates = (self.engine.seconds_per_row(Forward(replace(model, version=v))) for v in versions)
         return next((rate for rate in rates if rate is not None), 0.0)
 
     async def explain(
@@ -138,7 +142,7 @@ class Desk:
             run = self.engine.run(
                 _plan(question),
                 mailbox,
-                label=Label(question.method.name, models[0], question.parts[0].offer.predictor.endpoint.executor),
+                label=Label(question.method.name, models[0], _executor(question)),
                 deadline=deadline.ends - REPLY,
                 partial=question.allow_partial,
                 margin=deadline.margin,
@@ -163,6 +167,11 @@ class Desk:
         for explanation in done:
             name, stop = explanation.job.model.name, explanation.stop
             self.observer.answered(question.method.name, name, explanation.converged, stop.value)
+            for first, *_ in explanation.result.accounts:
+                if math.isfinite(first.error):
+                    self.observer.attribution_error(question.method.name, name, relative_error(first))
+            if explanation.twin_gap is not None:
+                self.observer.twin_gap(name, explanation.twin_gap)
 
     async def _aside(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
@@ -177,6 +186,11 @@ class Desk:
     def close(self) -> None:
         """Stop the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _executor(question: Question) -> str:
+    part = question.parts[0]
+    return part.offer.rows_by(part.asked(question.method)).endpoint.executor
 
 
 def _plan(question: Question) -> Plan:

@@ -17,10 +17,11 @@ from sidelight.core.job import Segments
 from sidelight.core.metric import Measure, Metric
 from sidelight.core.sweep import Stop
 from sidelight.predictors.fit import unfit
+from sidelight.rpc.accounts import account_bytes, encode_account, relative_error
 from sidelight.rpc.baselines import resolved_baseline
 from sidelight.rpc.decode import Part, Question
 from sidelight.rpc.overlay import overlay
-from sidelight.rpc.parameters import encode_parameters
+from sidelight.rpc.parameters import encode_agreed, encode_parameters
 from sidelight.rpc.sources import digest
 from sidelight.rpc.targets import NUMBER_OF, encode_target, top_classes
 from sidelight.rpc.tensors import encode_labels, encode_tensor
@@ -59,7 +60,8 @@ def tensor_bytes(question: Question) -> int:
         own = math.prod(part.job.input.shape) * (question.outputs.map + question.outputs.standard_error)
         at_input = math.prod(part.where.source) if part.where and question.outputs.map_at_input else 0
         labels = 2 * math.prod(part.job.input.shape) * question.outputs.segments  # of 8 bytes each
-        total += 4 * part.target.most * (own + at_input + labels)
+        accounts = account_bytes(part.job, part.params, features=question.outputs.features, maps=question.outputs.map)
+        total += part.target.most * (4 * (own + at_input + labels) + accounts)
     return total
 
 
@@ -102,12 +104,20 @@ def set_timing(response: ExplainResponse, spent: Spent) -> None:
 def detach(response: ExplainResponse) -> list[bytes]:
     """Take the contents of the large tensors out of `response`, which names them by their place in the list."""
     contents: list[bytes] = []
-    for tensor in (t for r in response.results for t in (*(m.tensor for m in r.maps), r.labels)):
+    for tensor in (t for r in response.results for t in _tensors(r)):
         if len(tensor.contents) > INLINE_BYTES:
             tensor.chunk_id = len(contents)
             contents.append(tensor.contents)
             tensor.ClearField("contents")
     return contents
+
+
+def _tensors(result: types_pb2.Result) -> Iterator[types_pb2.Tensor]:
+    yield from (m.tensor for m in result.maps)
+    yield result.labels
+    for attribution in result.attributions:
+        yield from attribution.features
+        yield attribution.map
 
 
 def chunks(tensors: Sequence[bytes]) -> Iterator[TensorChunk]:
@@ -123,12 +133,13 @@ def _result(question: Question, part: Part, e: Explanation, t: int, overlay_byte
     error = None if saliency.standard_error is None else saliency.standard_error[t]
     best, scale = top_classes(spec, e.outputs[:1])
     relative = None if saliency.relative_error is None else saliency.relative_error[t]
+    from_, to = _between(e, t)
     result = types_pb2.Result(
-        model=_provenance(part),
+        model=_provenance(part, e.twin_gap),
         target=encode_target(e.job.target, t, part.target.names, spec, e.outputs[:1]),
         units=units(e.job.input, scores, error),
-        baseline_output_value=e.baseline[t].item(),
-        instance_output_value=e.instance[t].item(),
+        baseline_output_value=from_,
+        instance_output_value=to,
         evaluations=e.evaluations,
         edits=e.edits,
         rows_done=e.rows_done,
@@ -142,6 +153,15 @@ def _result(question: Question, part: Part, e: Explanation, t: int, overlay_byte
     )
     axes = ("height", "width") if isinstance(e.job.input, ImageInput) else ("unit",)
     attribution, method = types_pb2.MAP_KIND_ATTRIBUTION, types_pb2.RESOLUTION_METHOD
+    if saliency.accounts:
+        accounts = saliency.accounts[t]
+        own = axes if wanted.map and len(accounts) > 1 else ()
+        result.attributions.extend(encode_account(a, features=wanted.features, axes=own) for a in accounts)
+        if math.isfinite(accounts[0].error):
+            result.attribution_error = accounts[0].error
+            result.attribution_error_relative = relative_error(accounts[0])
+    if saliency.rest is not None:
+        result.rest = saliency.rest[t].item()
     if wanted.map:
         result.maps.add(kind=attribution, resolution=method, tensor=encode_tensor("map", scores, axes))
     if wanted.standard_error and error is not None:
@@ -156,6 +176,13 @@ def _result(question: Question, part: Part, e: Explanation, t: int, overlay_byte
     if part.where is not None and wanted.overlay and question.source.photo is not None:
         result.overlay_png = overlay(scores, part.where, question.source.photo, overlay_bytes)
     return result
+
+
+def _between(e: Explanation, t: int) -> tuple[float, float]:
+    """The explained number on the baseline and on the input: as the attribution had them, where it has its own."""
+    if e.result.accounts and math.isfinite((first := e.result.accounts[t][0]).target):
+        return first.baseline_output, first.output
+    return e.baseline[t].item(), e.instance[t].item()
 
 
 def _segments(segments: Segments, t: int) -> Iterator[types_pb2.UnitScore]:
@@ -176,14 +203,18 @@ def _measured(metric: Metric, measure: Measure | str, t: int) -> types_pb2.Metri
     )
 
 
-def _provenance(part: Part) -> types_pb2.ModelProvenance:
-    spec, probe = part.spec, part.offer.probe
+def _provenance(part: Part, twin_gap: float | None) -> types_pb2.ModelProvenance:
+    """Of the twin where it was asked: what it is told of has its weights and its arithmetic."""
+    probe, served, offer = part.offer.probe, part.spec, part.offer
+    twin = offer.twin_predictor if twin_gap is not None else None
+    spec = served if twin is None else twin.spec()
     return types_pb2.ModelProvenance(
-        model=types_pb2.ModelRef(name=spec.name, version=spec.version),
-        executor=executor(part.offer.predictor.endpoint.executor),
+        model=types_pb2.ModelRef(name=served.name, version=served.version),
+        executor=executor((twin or offer.predictor).endpoint.executor),
         platform=spec.platform,
         digest=spec.digest,
         precision=spec.precision,
+        twin_gap=twin_gap,
         repeatable=max(probe.repeat_gap, probe.neighbour_gap) <= REPEATABLE,
     )
 
@@ -223,7 +254,7 @@ def _warnings(part: Part, e: Explanation, t: int, relative: float | None) -> lis
         found.append("no model card: what the outputs mean is not known, and the image may be prepared wrongly")
     if relative is not None and relative > 1:
         found.append("the map varies less than its standard error: allow more evaluations before reading it")
-    x, b = e.instance[t].item(), e.baseline[t].item()
+    b, x = _between(e, t)
     if abs(x - b) <= 1e-3 * max(abs(x), abs(b)):
         found.append(
             "the explained number is nearly the same on the input and on the baseline: there is little to explain"
@@ -238,7 +269,7 @@ def _warnings(part: Part, e: Explanation, t: int, relative: float | None) -> lis
 
 def _shared_warnings(question: Question) -> Iterator[str]:
     for part in question.parts:
-        if part.offer.predictor.endpoint.shares_production:
+        if part.offer.rows_by(part.asked(question.method)).endpoint.shares_production:
             yield f"model {part.spec.name}: the rows were asked of the production endpoint, under the concurrency cap"
 
 
@@ -253,11 +284,11 @@ def _resolved(question: Question, done: Sequence[Explanation]) -> ExplainRequest
     _resolve_target(resolved.target, [e.job.target for e in done])
     resolved.baseline.CopyFrom(resolved_baseline(question.request.baseline, [p.job.input for p in question.parts]))
     method = getattr(resolved, question.method.name)
-    encode_parameters(question.parts[0].params, method)
+    encode_agreed([part.params for part in question.parts], method)
     for message, (metric, params) in zip(resolved.metrics, question.parts[0].metrics, strict=True):
         encode_parameters(params, getattr(message, metric.name))
     resolved.seed = question.seed
-    _resolve_budget(resolved.budget, done)
+    _resolve_budget(resolved.budget, done, rule_looks="gradient" in question.method.needs)
     for field in fields(question.outputs):
         setattr(resolved.outputs, field.name, getattr(question.outputs, field.name))
     return resolved
@@ -278,13 +309,16 @@ def _resolve_target(message: types_pb2.Target, targets: Sequence) -> None:
         message.top_k = 1
 
 
-def _resolve_budget(budget: types_pb2.Budget, done: Sequence[Explanation]) -> None:
-    """Pin the rows of what ended early, so that the same question ends there again."""
+def _resolve_budget(budget: types_pb2.Budget, done: Sequence[Explanation], rule_looks: bool) -> None:
+    """Pin the rows of what ended early, so that the same question ends there again.
+
+    Where a rule looks at the tolerance to place its rows, it stays.
+    """
     budget.SetInParent()
     rows = {e.rows_done for e in done}
     if len(rows) > 1 or all(e.stop is Stop.COMPLETE for e in done):
         return
     budget.max_evaluations = rows.pop()
-    if any(e.stop is not Stop.ENOUGH for e in done):
+    if any(e.stop is not Stop.ENOUGH for e in done) and not rule_looks:
         # The rows decide now. A tolerance is tested after each tile, and another device may have other tiles.
         budget.ClearField("tolerance")

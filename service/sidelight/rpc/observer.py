@@ -20,3 +20,9 @@ class RpcObserver(Protocol):
 
     def answered(self, method: str, model: str, converged: bool, stop: str) -> None:
         """A model's explanation was answered; `stop` says why it stopped."""
+
+    def twin_gap(self, model: str, gap: float) -> None:
+        """How far a model's twin was from the served model on a request's input."""
+
+    def attribution_error(self, method: str, model: str, ratio: float) -> None:
+        """|attribution error| over |attribution target| of a map along a path."""

@@ -1,7 +1,7 @@
 """Parameters of methods and metrics: the protocol's typed messages to the frozen dataclasses, and back."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,9 @@ def decode_parameters(kind: type, message: Message, path: str) -> Any:
     metadata = {f.name: f.metadata for f in dataclasses.fields(kind)}
     given: dict[str, Any] = {}
     for field, value in message.ListFields():
-        if field.enum_type is not None:
+        if field.is_repeated:
+            given[field.name] = _several(metadata[field.name], field, value, f"{path}.{field.name}")
+        elif field.enum_type is not None:
             if value:  # 0 is "unspecified"
                 given[field.name] = _member(metadata[field.name]["choices"], field, value, f"{path}.{field.name}")
         elif field.message_type is not None:
@@ -32,14 +34,39 @@ def decode_parameters(kind: type, message: Message, path: str) -> Any:
 
 
 def encode_parameters(params: Any, message: Message) -> None:
-    """Write every number and choice of `params` into `message`. Tensors stay as they were sent."""
+    """Write every number, choice and list of `params` into `message`. Tensors stay as they were sent."""
     message.SetInParent()
     for field in dataclasses.fields(params):
         value, descriptor = getattr(params, field.name), message.DESCRIPTOR.fields_by_name[field.name]
+        if descriptor.is_repeated:
+            known = numbers(descriptor) if descriptor.enum_type is not None else {}
+            message.ClearField(field.name)
+            getattr(message, field.name).extend(known[v.value] if known else v for v in value)
+            continue
         if "choices" in field.metadata:
             value = numbers(descriptor).get(value.value)
         if value is not None and descriptor.message_type is None:
             setattr(message, field.name, value)
+
+
+def encode_agreed(several: Sequence[Any], message: Message) -> None:
+    """The same of the parameters for several models; where those differ, what `message` says stays as it is."""
+    made = []
+    for params in several:
+        one = type(message)()
+        one.CopyFrom(message)
+        encode_parameters(params, one)
+        made.append(one)
+    asked = type(message)()
+    asked.CopyFrom(message)
+    message.CopyFrom(made[0])
+    for field in message.DESCRIPTOR.fields:
+        if any(getattr(one, field.name) != getattr(made[0], field.name) for one in made):
+            message.ClearField(field.name)
+            if field.is_repeated:
+                getattr(message, field.name).extend(getattr(asked, field.name))
+            elif asked.HasField(field.name):
+                setattr(message, field.name, getattr(asked, field.name))
 
 
 def numbers(field: FieldDescriptor) -> dict[str, int]:
@@ -47,6 +74,13 @@ def numbers(field: FieldDescriptor) -> dict[str, int]:
     values = field.enum_type.values
     prefix = values[0].name.removesuffix("UNSPECIFIED")
     return {v.name.removeprefix(prefix).lower(): v.number for v in values if v.number}
+
+
+def _several(metadata: Mapping[str, Any], field: FieldDescriptor, values: Sequence[Any], path: str) -> tuple[Any, ...]:
+    """Of a repeated field: names as they are, or members of an enum."""
+    if field.enum_type is None:
+        return tuple(values)
+    return tuple(_member(metadata["choices"], field, v, f"{path}[{i}]") for i, v in enumerate(values))
 
 
 def _member(kind: Any, field: FieldDescriptor, number: int, path: str) -> Any:

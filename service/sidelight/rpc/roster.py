@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sidelight.core.errors import Unavailable, Unknown
-from sidelight.core.predictor import ModelSpec, Predictor, Probe
+from sidelight.core.ask import TWIN, Model
+from sidelight.core.errors import Unavailable, Unknown, Unsupported
+from sidelight.core.predictor import ModelSpec, Predictor, Probe, Twin
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,33 @@ class Offer:
     predictor: Predictor
     spec: ModelSpec
     probe: Probe
+    twin: Twin | None = None  # verified against this version
+    twin_reason: str = ""  # why there is none
+    twin_predictor: Predictor | None = None
+    rows_to_twin: bool = False  # whether it also takes the rows that need no gradient
+
+    def twin_of(self, version: str) -> Twin | None:
+        """The twin, if it was verified against `version`."""
+        return self.twin if version == self.spec.version else None
+
+    def model(self, version: str) -> Model:
+        """What to ask for rows that need no gradient."""
+        return Model(self.spec.name, version, TWIN if self.rows_to_twin and self.twin_of(version) else "")
+
+    def rows_by(self, model: Model) -> Predictor:
+        """Who evaluates the rows of `model`."""
+        return self.twin_predictor if model.variant and self.twin_predictor else self.predictor
+
+    def need_twin(self, version: str, method: str) -> None:
+        """Raises Unsupported, with the reason, where `version` has no verified twin."""
+        if self.twin_of(version) is None:
+            why = self.twin_reason or f"its twin is that of version {self.spec.version}"
+            raise Unsupported(
+                "NO_TWIN",
+                self.spec.name,
+                f"{method} needs gradients, and model {self.spec.name} {version} has no verified differentiable twin: "
+                f"{why}",
+            )
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from sidelight_proto.v1 import types_pb2
 
-from sidelight.core.baseline import FromSegments
+from sidelight.core.baseline import Baseline, Blur, FeatureBaseline, FromSegments
 from sidelight.core.errors import InvalidRequest
 from sidelight.core.inputs import ImageInput, Input, TextInput, TokenInput, words
 from sidelight.core.predictor import Fit, ModelSpec
 from sidelight.core.stream import Stream
 from sidelight.predictors.fit import Geometry, fit, geometry
-from sidelight.rpc.baselines import decode_baseline
+from sidelight.rpc.baselines import image_inputs, replacements
 from sidelight.rpc.images import Picture, decode_image
 from sidelight.rpc.tensors import decode_tensor
 
@@ -38,6 +38,8 @@ class Placed:
 
     input: Input
     where: Geometry | None = None
+    others: tuple[Input, ...] = ()  # over the further baselines of a distribution
+    at_layer: FeatureBaseline | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class Encoded:
     def made_for(self, spec: ModelSpec, baseline: types_pb2.Baseline, stream: Stream, limits: Limits) -> Placed:
         _needs("input.image", "image", spec)
         pixels, where = fit(self.picture.pixels, spec.fit, spec.pixels.order)
-        return Placed(_image_input(pixels, spec, baseline, stream, limits), where)
+        return _images(pixels, spec, baseline, stream, limits, where)
 
     @property
     def photo(self) -> Image.Image:
@@ -87,7 +89,7 @@ class Pixels:
             raise InvalidRequest(f"{path}.shape", f"{h}x{w} pixels for model {spec.name}, not {size[0]}x{size[1]}")
         pixels = self.pixels.flip(0) if spec.pixels.order == "BGR" else self.pixels
         where = geometry(self.size, Fit(self.size))
-        return Placed(_image_input(pixels, spec, baseline, stream, limits), where)
+        return _images(pixels, spec, baseline, stream, limits, where)
 
     @property
     def photo(self) -> Image.Image:
@@ -112,13 +114,14 @@ class Text:
 
     def made_for(self, spec: ModelSpec, baseline: types_pb2.Baseline, stream: Stream, limits: Limits) -> Placed:
         _needs("input.text", "text", spec)
-        _text_baseline(baseline, spec)
+        given, at_layer = replacements(baseline, spec)
         units = words(self.text)
         if not units:
             raise InvalidRequest("input.text", "at least one word; there is nothing to leave out")
         if len(units) > limits.max_units:
             raise InvalidRequest("input.text", f"at most {limits.max_units} words and marks, not {len(units)}")
-        return Placed(TextInput(spec.input.name, self.text, units, baseline.text.replacement))
+        first, *others = (TextInput(spec.input.name, self.text, units, replacement) for replacement in given)
+        return Placed(first, None, tuple(others), at_layer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,16 +136,14 @@ class Tokens:
     def made_for(self, spec: ModelSpec, baseline: types_pb2.Baseline, stream: Stream, limits: Limits) -> Placed:
         if spec.modality != "tokens":
             raise InvalidRequest("input.tensor.datatype", f"UINT8 or FP32: model {spec.name} takes no tokens")
-        _text_baseline(baseline, spec)
+        given, at_layer = replacements(baseline, spec)
         length = spec.input.shape[-1] if spec.input.shape else -1
         if length not in (-1, len(self.ids)):
             raise InvalidRequest("input.tensor.shape", f"{length} tokens for model {spec.name}, not {len(self.ids)}")
         if len(self.ids) > limits.max_units:
             raise InvalidRequest("input.tensor.shape", f"at most {limits.max_units} tokens, not {len(self.ids)}")
-        replacement = baseline.text.replacement or "0"
-        if not (replacement.isascii() and replacement.isdecimal() and int(replacement) < 2**31):
-            raise InvalidRequest("baseline.text.replacement", f"a token id, not {replacement!r}")
-        return Placed(TokenInput(spec.input.name, self.ids, int(replacement)))
+        first, *others = (TokenInput(spec.input.name, self.ids, int(replacement or 0)) for replacement in given)
+        return Placed(first, None, tuple(others), at_layer)
 
 
 Source = Encoded | Pixels | Text | Tokens
@@ -234,15 +235,21 @@ def _needs(path: str, modality: str, spec: ModelSpec) -> None:
         raise InvalidRequest(path, f"model {spec.name} takes {does[spec.modality]}")
 
 
-def _image_input(
-    pixels: torch.Tensor, spec: ModelSpec, message: types_pb2.Baseline, stream: Stream, limits: Limits
-) -> ImageInput:
-    baseline = decode_baseline(message, spec, limits.max_image_pixels)
-    pending = baseline.name if isinstance(baseline, FromSegments) else ""
-    return ImageInput(spec.input.name, pixels, baseline.image(pixels, spec.pixels, stream), spec.pixels, pending)
+def _images(
+    pixels: torch.Tensor,
+    spec: ModelSpec,
+    message: types_pb2.Baseline,
+    stream: Stream,
+    limits: Limits,
+    where: Geometry,
+) -> Placed:
+    """The pixels over each of their baselines, every one with draws of its own."""
 
+    def over(baseline: Baseline, name: str) -> ImageInput:
+        drawn = baseline.image(pixels, spec.pixels, stream.child(name) if name else stream)
+        pending = baseline.name if isinstance(baseline, FromSegments) else ""
+        sigma = baseline.width(pixels) if isinstance(baseline, Blur) else 0.0
+        return ImageInput(spec.input.name, pixels, drawn, spec.pixels, pending, sigma)
 
-def _text_baseline(message: types_pb2.Baseline, spec: ModelSpec) -> None:
-    kind = message.WhichOneof("kind")
-    if kind not in (None, "text"):
-        raise InvalidRequest(f"baseline.{kind}", f"model {spec.name} takes text, whose baseline is baseline.text")
+    (first, *others), at_layer = image_inputs(message, spec, over, limits.max_image_pixels)
+    return Placed(first, where, tuple(others), at_layer)

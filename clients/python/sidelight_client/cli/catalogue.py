@@ -19,7 +19,7 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", nargs="?", help="only this model")
+    parser.add_argument("model", nargs="?", help="only this model, with the layers of its twin")
     add_connection(parser, QUICK_DEADLINE)
     parser.set_defaults(run=run)
 
@@ -32,6 +32,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     stdout.print(f"Sidelight {found.service_version}\n")
     stdout.print(_models(found.models))
+    for model in found.models:
+        if args.model and model.twin.layers:
+            stdout.print(_layers(model))
     for method in found.methods:
         stdout.print(_method(method))
     for title, plugins in (("editors", found.editors), ("metrics", found.metrics)):
@@ -41,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _models(models: Iterable[catalogue_pb2.ModelEntry]) -> Table:
-    table = _table("models", "name", "versions", "input", "classes", "evaluated by", "rows/s", "state")
+    table = _table("models", "name", "versions", "input", "classes", "evaluated by", "rows/s", "twin", "state")
     for model in models:
         executor = types_pb2.Executor.Name(model.executor).removeprefix("EXECUTOR_").lower().replace("_", " ")
         size = "×".join(map(str, model.size))
@@ -52,8 +55,27 @@ def _models(models: Iterable[catalogue_pb2.ModelEntry]) -> Table:
             str(model.classes or "?"),
             executor + (" (production)" if model.shares_production else ""),
             f"{model.determinism.rows_per_second:.0f}" if model.HasField("determinism") else "",
+            _twin(model),
             _state(model.ready, model.reason, "ready"),
         )
+    return table
+
+
+def _twin(model: catalogue_pb2.ModelEntry) -> str:
+    """What there is to take gradients from: the differentiable twin, and how far it is from the served model."""
+    if not model.HasField("twin"):
+        return "none"
+    if not model.twin.verified:
+        return f"not used: {model.twin.reason}"
+    return f"agrees to {model.twin.gap:.0e}" if model.twin.gap else "agrees exactly"
+
+
+def _layers(model: catalogue_pb2.ModelEntry) -> Table:
+    """Where paths may run: at a cut, through which every way from input to output passes, or at a set that is one."""
+    table = _table(f"layers of {model.name}", "layer", "shape", "cut")
+    for layer in model.twin.layers:
+        shape = "×".join("?" if n < 0 else str(n) for n in layer.shape)
+        table.add_row(layer.name, shape, "cut" if layer.cut else "")
     return table
 
 

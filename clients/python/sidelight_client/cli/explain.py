@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from sidelight_client import summary
+from sidelight_client import summary, tables
 from sidelight_client.calls import EXPLAIN_DEADLINE
 from sidelight_client.cli.progress import ProgressLine
 from sidelight_client.cli.question import add_question, input_of, question_of
@@ -24,10 +24,12 @@ examples:
   sidelight explain cat.jpg --model efficientnet_lite0 --tolerance 0.05 --deadline 20 --allow-partial
   sidelight explain cat.jpg --model efficientnet_lite0 --method lime --set samples=500 --metric srg --segments
   sidelight explain --text "not my cup of tea" --model sentiment --method kernel_shap
+  sidelight explain cat.jpg --model efficientnet_lite0 --method compare --set layers=_blocks.10 --link logit
+  sidelight explain cat.jpg --model efficientnet_lite0 --method integrated_gradients --baseline black --tolerance 0.01
   sidelight explain cat.jpg --model efficientnet_lite0 --json | jq '.results[0].top_classes[0]'
 
 --out DIR holds overlay.png, map.npy, standard_error.npy and answer.json; of a second result overlay-2.png and so on.
-Of a text answer.html takes the overlay's place.
+Of a text answer.html takes the overlay's place. Maps of --method compare go into attributions.npz.
 """
 
 
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--out", type=Path, metavar="DIR", help="write overlay, maps and answer.json into this folder")
     group.add_argument("--map-at-input", action="store_true", help="also the map at the input's resolution")
     group.add_argument("--segments", action="store_true", help="also the segments of an image, with a score for each")
+    group.add_argument("--features", action="store_true", help="also the attributions at the layers themselves")
     group.add_argument("--id", help="your name for the request, in the service's log")
     group.add_argument("--quiet", action="store_true", help="no progress")
     add_connection(parser, EXPLAIN_DEADLINE)
@@ -47,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     question = question_of(args)
     if args.id:
         question["id"] = args.id
-    more = [name for name in ("map_at_input", "segments") if getattr(args, name)]
+    more = [name for name in ("map_at_input", "segments", "features") if getattr(args, name)]
     if more:
         question["outputs"] = ["map", "standard_error", *more, *(() if args.text else ("overlay",))]
     with connect(args) as client:
@@ -71,6 +74,8 @@ def show(answer: Explanation, files: list[Path]) -> None:
         if result.words:
             stdout.print(_words(result), end="\n\n")
         stdout.print(_table(summary.facts(result)))
+        if len(result.attributions) > 1:
+            stdout.print("", tables.attributions(result), sep="\n")
         _warn(result.warnings)
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in answer.timings.items() if seconds >= 0.005)
     stdout.print(_table([("method", answer.method), ("seed", str(answer.seed)), ("time", times), ("id", answer.id)]))

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from sidelight_proto.v1.metrics_pb2 import Metric
 
+from sidelight_client.baselines import COLOURS, WITH_IMAGES, BaselineLike
 from sidelight_client.errors import InvalidRequest
 from sidelight_client.methods import METHODS
-from sidelight_client.question import COLOURS, BaselineLike, Model, Question
+from sidelight_client.question import Model, Question
 
 
 def add_question(parser: argparse.ArgumentParser) -> None:
@@ -26,15 +27,17 @@ def add_question(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--link", help="scale of the explained number: logit, probability, log_probability, cosine, ...")
     group.add_argument("--reference", action="append", metavar="NAME=FILE", help="a vector (.npy) for --link cosine")
     group.add_argument(
-        "--baseline",
-        help=f"what stands for 'not there': model_mean, blur, noise, {', '.join(COLOURS)}, R,G,B or an image",
-    )
+        "--baseline", action="append",
+        help=f"what stands for 'not there': model_mean, blur, noise, {', '.join(COLOURS)}, R,G,B, an image or "
+        "reference_mean=IMAGE,...; of path methods also feature_zero, neutral and feature_mean or "
+        "feature_mean=IMAGE,...; repeat for a distribution",
+    )  # fmt: skip
     group.add_argument("--seed", type=int, help="for the same answer again")
     group = parser.add_argument_group("method")
     group.add_argument("--method", default="rise", metavar="NAME", help=f"{', '.join(METHODS)} (%(default)s)")
     group.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",
-        help=f"a parameter of the method; choices by name, arrays as @FILE.npy; {_parameters()}",
+        help=f"a parameter of the method; choices by name, lists as a,b, arrays as @FILE.npy; {_parameters()}",
     )  # fmt: skip
     group.add_argument(
         "--metric", action="append", default=[], metavar="NAME[:KEY=VALUE,...]",
@@ -42,7 +45,7 @@ def add_question(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group = parser.add_argument_group("when to stop")
     group.add_argument("--max-evaluations", type=int, metavar="ROWS", help="after so many rows of the method")
-    group.add_argument("--tolerance", type=float, metavar="RATIO", help="at this relative standard error")
+    group.add_argument("--tolerance", type=float, metavar="RATIO", help="at this relative error")
     group.add_argument(
         "--allow-partial", action="store_true", default=None, help="at the deadline take what there is by then"
     )
@@ -62,7 +65,7 @@ def question_of(args: argparse.Namespace) -> Question:
     question = Question(
         model=[Model(*text.split("@", 1)) for text in args.model],
         method=args.method,
-        parameters=dict(_setting(text, "set") for text in args.set),
+        parameters=_settings(args.method, args.set),
         metrics=_metrics(args.metric),
     )
     for name in ("top_k", "link", "seed", "max_evaluations", "tolerance", "allow_partial"):
@@ -73,7 +76,8 @@ def question_of(args: argparse.Namespace) -> Question:
     if args.contrast:
         question["contrast"] = [_class(text) for text in args.contrast]
     if args.baseline is not None:
-        question["baseline"] = _baseline(args.baseline)
+        several = [_baseline(text) for text in args.baseline]
+        question["baseline"] = several if len(several) > 1 else several[0]
     if args.reference:
         question["references"] = dict(_reference(text) for text in args.reference)
     return question
@@ -85,11 +89,19 @@ def _class(text: str) -> int | str:
 
 
 def _baseline(text: str) -> BaselineLike:
-    numbers = text.split(",")
     try:
-        return [float(number) for number in numbers]
+        return [float(number) for number in text.split(",")]
     except ValueError:
+        name, _, images = text.partition("=")
+        if images and name in WITH_IMAGES:
+            return {name: [_file(path, "baseline") for path in images.split(",")]}
         return Path(text) if Path(text).is_file() else text
+
+
+def _file(path: str, flag: str) -> Path:
+    if not Path(path).is_file():
+        raise InvalidRequest.of(flag, f"there is no file {path!r}")
+    return Path(path)
 
 
 def _reference(text: str) -> tuple[str, np.ndarray]:
@@ -120,6 +132,17 @@ def _metrics(texts: Sequence[str]) -> dict[str, dict[str, object]]:
     return found
 
 
+def _settings(method: str, texts: Sequence[str]) -> dict[str, object]:
+    """Parameters of a method; those that are lists have commas between their names."""
+    fields = METHODS[method].DESCRIPTOR.fields_by_name if method in METHODS else {}
+    found: dict[str, object] = {}
+    for text in texts:
+        key, value = _setting(text, "set")
+        many = key in fields and fields[key].message_type is None and fields[key].is_repeated
+        found[key] = [name for name in text.partition("=")[2].split(",") if name] if many else value
+    return found
+
+
 def _setting(text: str, flag: str) -> tuple[str, object]:
     key, found, value = text.partition("=")
     if not found:
@@ -130,9 +153,7 @@ def _setting(text: str, flag: str) -> tuple[str, object]:
 def _value(text: str, flag: str) -> object:
     """Numbers, true and false as JSON has them; @FILE is an array; anything else is a word."""
     if text.startswith("@"):
-        if not Path(text[1:]).is_file():
-            raise InvalidRequest.of(flag, f"there is no file {text[1:]!r}")
-        return _array(text[1:], flag)
+        return _array(str(_file(text[1:], flag)), flag)
     try:
         return json.loads(text)
     except json.JSONDecodeError:

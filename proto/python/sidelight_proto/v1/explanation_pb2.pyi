@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import duration_pb2 as _duration_pb2
 from sidelight_proto.v1 import catalogue_pb2 as _catalogue_pb2
 from sidelight_proto.v1 import metrics_pb2 as _metrics_pb2
+from sidelight_proto.v1 import path_pb2 as _path_pb2
 from sidelight_proto.v1 import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -145,7 +146,7 @@ class Given(_message.Message):
     def __init__(self, map: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("id", "models", "input", "target", "baseline", "rise", "perturbation", "lime", "kernel_shap", "occlusion", "ciu", "pda", "sobol", "hsic", "given", "seed", "budget", "outputs", "metrics")
+    __slots__ = ("id", "models", "input", "target", "baseline", "rise", "perturbation", "lime", "kernel_shap", "occlusion", "ciu", "pda", "sobol", "hsic", "given", "path_attribution", "integrated_gradients", "grad_cam", "layer_cam", "compare", "seed", "budget", "outputs", "metrics")
     ID_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +162,11 @@ class ExplainRequest(_message.Message):
     SOBOL_FIELD_NUMBER: _ClassVar[int]
     HSIC_FIELD_NUMBER: _ClassVar[int]
     GIVEN_FIELD_NUMBER: _ClassVar[int]
+    PATH_ATTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    INTEGRATED_GRADIENTS_FIELD_NUMBER: _ClassVar[int]
+    GRAD_CAM_FIELD_NUMBER: _ClassVar[int]
+    LAYER_CAM_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -180,11 +186,16 @@ class ExplainRequest(_message.Message):
     sobol: Sobol
     hsic: Hsic
     given: Given
+    path_attribution: _path_pb2.PathAttribution
+    integrated_gradients: _path_pb2.IntegratedGradients
+    grad_cam: _path_pb2.GradCam
+    layer_cam: _path_pb2.LayerCam
+    compare: _path_pb2.Compare
     seed: int
     budget: _types_pb2.Budget
     outputs: _types_pb2.Outputs
     metrics: _containers.RepeatedCompositeFieldContainer[_metrics_pb2.Metric]
-    def __init__(self, id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_types_pb2.ModelRef, _Mapping]]] = ..., input: _Optional[_Union[_types_pb2.Input, _Mapping]] = ..., target: _Optional[_Union[_types_pb2.Target, _Mapping]] = ..., baseline: _Optional[_Union[_types_pb2.Baseline, _Mapping]] = ..., rise: _Optional[_Union[Rise, _Mapping]] = ..., perturbation: _Optional[_Union[Perturbation, _Mapping]] = ..., lime: _Optional[_Union[Lime, _Mapping]] = ..., kernel_shap: _Optional[_Union[KernelShap, _Mapping]] = ..., occlusion: _Optional[_Union[Occlusion, _Mapping]] = ..., ciu: _Optional[_Union[Ciu, _Mapping]] = ..., pda: _Optional[_Union[Pda, _Mapping]] = ..., sobol: _Optional[_Union[Sobol, _Mapping]] = ..., hsic: _Optional[_Union[Hsic, _Mapping]] = ..., given: _Optional[_Union[Given, _Mapping]] = ..., seed: _Optional[int] = ..., budget: _Optional[_Union[_types_pb2.Budget, _Mapping]] = ..., outputs: _Optional[_Union[_types_pb2.Outputs, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[_metrics_pb2.Metric, _Mapping]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_types_pb2.ModelRef, _Mapping]]] = ..., input: _Optional[_Union[_types_pb2.Input, _Mapping]] = ..., target: _Optional[_Union[_types_pb2.Target, _Mapping]] = ..., baseline: _Optional[_Union[_types_pb2.Baseline, _Mapping]] = ..., rise: _Optional[_Union[Rise, _Mapping]] = ..., perturbation: _Optional[_Union[Perturbation, _Mapping]] = ..., lime: _Optional[_Union[Lime, _Mapping]] = ..., kernel_shap: _Optional[_Union[KernelShap, _Mapping]] = ..., occlusion: _Optional[_Union[Occlusion, _Mapping]] = ..., ciu: _Optional[_Union[Ciu, _Mapping]] = ..., pda: _Optional[_Union[Pda, _Mapping]] = ..., sobol: _Optional[_Union[Sobol, _Mapping]] = ..., hsic: _Optional[_Union[Hsic, _Mapping]] = ..., given: _Optional[_Union[Given, _Mapping]] = ..., path_attribution: _Optional[_Union[_path_pb2.PathAttribution, _Mapping]] = ..., integrated_gradients: _Optional[_Union[_path_pb2.IntegratedGradients, _Mapping]] = ..., grad_cam: _Optional[_Union[_path_pb2.GradCam, _Mapping]] = ..., layer_cam: _Optional[_Union[_path_pb2.LayerCam, _Mapping]] = ..., compare: _Optional[_Union[_path_pb2.Compare, _Mapping]] = ..., seed: _Optional[int] = ..., budget: _Optional[_Union[_types_pb2.Budget, _Mapping]] = ..., outputs: _Optional[_Union[_types_pb2.Outputs, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[_metrics_pb2.Metric, _Mapping]]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
     __slots__ = ("id", "results", "resolved", "input_sha256", "method", "timing", "service_version", "warnings", "input_size")

@@ -56,18 +56,26 @@ class Stability(_message.Message):
     repeats: int
     def __init__(self, repeats: _Optional[int] = ...) -> None: ...
 
+class Randomisation(_message.Message):
+    __slots__ = ("layers",)
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    layers: int
+    def __init__(self, layers: _Optional[int] = ...) -> None: ...
+
 class Metric(_message.Message):
-    __slots__ = ("srg", "insertion", "deletion", "pointing_game", "mass_in_mask", "stability")
+    __slots__ = ("srg", "insertion", "deletion", "pointing_game", "mass_in_mask", "stability", "randomisation")
     SRG_FIELD_NUMBER: _ClassVar[int]
     INSERTION_FIELD_NUMBER: _ClassVar[int]
     DELETION_FIELD_NUMBER: _ClassVar[int]
     POINTING_GAME_FIELD_NUMBER: _ClassVar[int]
     MASS_IN_MASK_FIELD_NUMBER: _ClassVar[int]
     STABILITY_FIELD_NUMBER: _ClassVar[int]
+    RANDOMISATION_FIELD_NUMBER: _ClassVar[int]
     srg: Srg
     insertion: Insertion
     deletion: Deletion
     pointing_game: PointingGame
     mass_in_mask: MassInMask
     stability: Stability
-    def __init__(self, srg: _Optional[_Union[Srg, _Mapping]] = ..., insertion: _Optional[_Union[Insertion, _Mapping]] = ..., deletion: _Optional[_Union[Deletion, _Mapping]] = ..., pointing_game: _Optional[_Union[PointingGame, _Mapping]] = ..., mass_in_mask: _Optional[_Union[MassInMask, _Mapping]] = ..., stability: _Optional[_Union[Stability, _Mapping]] = ...) -> None: ...
+    randomisation: Randomisation
+    def __init__(self, srg: _Optional[_Union[Srg, _Mapping]] = ..., insertion: _Optional[_Union[Insertion, _Mapping]] = ..., deletion: _Optional[_Union[Deletion, _Mapping]] = ..., pointing_game: _Optional[_Union[PointingGame, _Mapping]] = ..., mass_in_mask: _Optional[_Union[MassInMask, _Mapping]] = ..., stability: _Optional[_Union[Stability, _Mapping]] = ..., randomisation: _Optional[_Union[Randomisation, _Mapping]] = ...) -> None: ...

@@ -120,6 +120,21 @@ class StopReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STOP_REASON_MAX_EVALUATIONS: _ClassVar[StopReason]
     STOP_REASON_TOLERANCE: _ClassVar[StopReason]
     STOP_REASON_DEADLINE: _ClassVar[StopReason]
+
+class Attribution(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ATTRIBUTION_UNSPECIFIED: _ClassVar[Attribution]
+    ATTRIBUTION_GRADIENT: _ClassVar[Attribution]
+    ATTRIBUTION_GRADIENT_X_ACTIVATION: _ClassVar[Attribution]
+    ATTRIBUTION_TAYLOR: _ClassVar[Attribution]
+    ATTRIBUTION_TAYLOR_SECOND_ORDER: _ClassVar[Attribution]
+    ATTRIBUTION_MIDPOINT: _ClassVar[Attribution]
+    ATTRIBUTION_INTEGRATED_GRADIENTS: _ClassVar[Attribution]
+    ATTRIBUTION_EXPECTED_GRADIENTS: _ClassVar[Attribution]
+    ATTRIBUTION_GRAD_CAM: _ClassVar[Attribution]
+    ATTRIBUTION_LAYER_CAM: _ClassVar[Attribution]
+    ATTRIBUTION_ODAM: _ClassVar[Attribution]
+    ATTRIBUTION_DIFFERENCE_MAP: _ClassVar[Attribution]
 LINK_UNSPECIFIED: Link
 LINK_AS_SERVED: Link
 LINK_LOGIT: Link
@@ -195,6 +210,18 @@ STOP_REASON_COMPLETE: StopReason
 STOP_REASON_MAX_EVALUATIONS: StopReason
 STOP_REASON_TOLERANCE: StopReason
 STOP_REASON_DEADLINE: StopReason
+ATTRIBUTION_UNSPECIFIED: Attribution
+ATTRIBUTION_GRADIENT: Attribution
+ATTRIBUTION_GRADIENT_X_ACTIVATION: Attribution
+ATTRIBUTION_TAYLOR: Attribution
+ATTRIBUTION_TAYLOR_SECOND_ORDER: Attribution
+ATTRIBUTION_MIDPOINT: Attribution
+ATTRIBUTION_INTEGRATED_GRADIENTS: Attribution
+ATTRIBUTION_EXPECTED_GRADIENTS: Attribution
+ATTRIBUTION_GRAD_CAM: Attribution
+ATTRIBUTION_LAYER_CAM: Attribution
+ATTRIBUTION_ODAM: Attribution
+ATTRIBUTION_DIFFERENCE_MAP: Attribution
 
 class ModelRef(_message.Message):
     __slots__ = ("name", "version")
@@ -333,7 +360,7 @@ class InpaintingBaseline(_message.Message):
     def __init__(self) -> None: ...
 
 class Baseline(_message.Message):
-    __slots__ = ("model_mean", "constant", "image_mean", "blur", "noise", "image", "text", "image_median", "histogram", "random_colour", "segment_mean", "inpainting")
+    __slots__ = ("model_mean", "constant", "image_mean", "blur", "noise", "image", "text", "image_median", "histogram", "random_colour", "segment_mean", "inpainting", "reference_mean", "feature_zero", "feature_mean", "neutral", "distribution")
     MODEL_MEAN_FIELD_NUMBER: _ClassVar[int]
     CONSTANT_FIELD_NUMBER: _ClassVar[int]
     IMAGE_MEAN_FIELD_NUMBER: _ClassVar[int]
@@ -346,6 +373,11 @@ class Baseline(_message.Message):
     RANDOM_COLOUR_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_MEAN_FIELD_NUMBER: _ClassVar[int]
     INPAINTING_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_MEAN_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_ZERO_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_MEAN_FIELD_NUMBER: _ClassVar[int]
+    NEUTRAL_FIELD_NUMBER: _ClassVar[int]
+    DISTRIBUTION_FIELD_NUMBER: _ClassVar[int]
     model_mean: ModelMeanBaseline
     constant: ConstantBaseline
     image_mean: ImageMeanBaseline
@@ -358,7 +390,38 @@ class Baseline(_message.Message):
     random_colour: RandomColourBaseline
     segment_mean: SegmentMeanBaseline
     inpainting: InpaintingBaseline
-    def __init__(self, model_mean: _Optional[_Union[ModelMeanBaseline, _Mapping]] = ..., constant: _Optional[_Union[ConstantBaseline, _Mapping]] = ..., image_mean: _Optional[_Union[ImageMeanBaseline, _Mapping]] = ..., blur: _Optional[_Union[BlurBaseline, _Mapping]] = ..., noise: _Optional[_Union[NoiseBaseline, _Mapping]] = ..., image: _Optional[_Union[ImageBaseline, _Mapping]] = ..., text: _Optional[_Union[TextBaseline, _Mapping]] = ..., image_median: _Optional[_Union[ImageMedianBaseline, _Mapping]] = ..., histogram: _Optional[_Union[HistogramBaseline, _Mapping]] = ..., random_colour: _Optional[_Union[RandomColourBaseline, _Mapping]] = ..., segment_mean: _Optional[_Union[SegmentMeanBaseline, _Mapping]] = ..., inpainting: _Optional[_Union[InpaintingBaseline, _Mapping]] = ...) -> None: ...
+    reference_mean: ReferenceMeanBaseline
+    feature_zero: FeatureZeroBaseline
+    feature_mean: FeatureMeanBaseline
+    neutral: NeutralBaseline
+    distribution: DistributionBaseline
+    def __init__(self, model_mean: _Optional[_Union[ModelMeanBaseline, _Mapping]] = ..., constant: _Optional[_Union[ConstantBaseline, _Mapping]] = ..., image_mean: _Optional[_Union[ImageMeanBaseline, _Mapping]] = ..., blur: _Optional[_Union[BlurBaseline, _Mapping]] = ..., noise: _Optional[_Union[NoiseBaseline, _Mapping]] = ..., image: _Optional[_Union[ImageBaseline, _Mapping]] = ..., text: _Optional[_Union[TextBaseline, _Mapping]] = ..., image_median: _Optional[_Union[ImageMedianBaseline, _Mapping]] = ..., histogram: _Optional[_Union[HistogramBaseline, _Mapping]] = ..., random_colour: _Optional[_Union[RandomColourBaseline, _Mapping]] = ..., segment_mean: _Optional[_Union[SegmentMeanBaseline, _Mapping]] = ..., inpainting: _Optional[_Union[InpaintingBaseline, _Mapping]] = ..., reference_mean: _Optional[_Union[ReferenceMeanBaseline, _Mapping]] = ..., feature_zero: _Optional[_Union[FeatureZeroBaseline, _Mapping]] = ..., feature_mean: _Optional[_Union[FeatureMeanBaseline, _Mapping]] = ..., neutral: _Optional[_Union[NeutralBaseline, _Mapping]] = ..., distribution: _Optional[_Union[DistributionBaseline, _Mapping]] = ...) -> None: ...
+
+class ReferenceMeanBaseline(_message.Message):
+    __slots__ = ("images",)
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    images: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, images: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class FeatureZeroBaseline(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class FeatureMeanBaseline(_message.Message):
+    __slots__ = ("images",)
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    images: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, images: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class NeutralBaseline(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DistributionBaseline(_message.Message):
+    __slots__ = ("baselines",)
+    BASELINES_FIELD_NUMBER: _ClassVar[int]
+    baselines: _containers.RepeatedCompositeFieldContainer[Baseline]
+    def __init__(self, baselines: _Optional[_Iterable[_Union[Baseline, _Mapping]]] = ...) -> None: ...
 
 class Budget(_message.Message):
     __slots__ = ("max_evaluations", "tolerance", "allow_partial")
@@ -371,18 +434,20 @@ class Budget(_message.Message):
     def __init__(self, max_evaluations: _Optional[int] = ..., tolerance: _Optional[float] = ..., allow_partial: _Optional[bool] = ...) -> None: ...
 
 class Outputs(_message.Message):
-    __slots__ = ("map", "standard_error", "map_at_input", "overlay", "segments")
+    __slots__ = ("map", "standard_error", "map_at_input", "overlay", "segments", "features")
     MAP_FIELD_NUMBER: _ClassVar[int]
     STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
     MAP_AT_INPUT_FIELD_NUMBER: _ClassVar[int]
     OVERLAY_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
     map: bool
     standard_error: bool
     map_at_input: bool
     overlay: bool
     segments: bool
-    def __init__(self, map: _Optional[bool] = ..., standard_error: _Optional[bool] = ..., map_at_input: _Optional[bool] = ..., overlay: _Optional[bool] = ..., segments: _Optional[bool] = ...) -> None: ...
+    features: bool
+    def __init__(self, map: _Optional[bool] = ..., standard_error: _Optional[bool] = ..., map_at_input: _Optional[bool] = ..., overlay: _Optional[bool] = ..., segments: _Optional[bool] = ..., features: _Optional[bool] = ...) -> None: ...
 
 class Map(_message.Message):
     __slots__ = ("kind", "resolution", "tensor")
@@ -480,8 +545,64 @@ class MetricResult(_message.Message):
     reason: str
     def __init__(self, name: _Optional[str] = ..., values: _Optional[_Iterable[_Union[MetricValue, _Mapping]]] = ..., curves: _Optional[_Iterable[_Union[MetricCurve, _Mapping]]] = ..., replacement: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
+class DisplayStep(_message.Message):
+    __slots__ = ("name", "result", "error")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    result: float
+    error: float
+    def __init__(self, name: _Optional[str] = ..., result: _Optional[float] = ..., error: _Optional[float] = ...) -> None: ...
+
+class ErrorPart(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+
+class AttributionResult(_message.Message):
+    __slots__ = ("attribution", "baseline", "rule", "output_value", "baseline_output_value", "target", "result", "error", "error_relative", "parts", "steps", "residual", "indicator", "converged", "evaluations", "features", "map")
+    ATTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_OUTPUT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ERROR_RELATIVE_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    RESIDUAL_FIELD_NUMBER: _ClassVar[int]
+    INDICATOR_FIELD_NUMBER: _ClassVar[int]
+    CONVERGED_FIELD_NUMBER: _ClassVar[int]
+    EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    MAP_FIELD_NUMBER: _ClassVar[int]
+    attribution: Attribution
+    baseline: str
+    rule: str
+    output_value: float
+    baseline_output_value: float
+    target: float
+    result: float
+    error: float
+    error_relative: float
+    parts: _containers.RepeatedCompositeFieldContainer[ErrorPart]
+    steps: _containers.RepeatedCompositeFieldContainer[DisplayStep]
+    residual: float
+    indicator: float
+    converged: bool
+    evaluations: int
+    features: _containers.RepeatedCompositeFieldContainer[Tensor]
+    map: Tensor
+    def __init__(self, attribution: _Optional[_Union[Attribution, str]] = ..., baseline: _Optional[str] = ..., rule: _Optional[str] = ..., output_value: _Optional[float] = ..., baseline_output_value: _Optional[float] = ..., target: _Optional[float] = ..., result: _Optional[float] = ..., error: _Optional[float] = ..., error_relative: _Optional[float] = ..., parts: _Optional[_Iterable[_Union[ErrorPart, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[DisplayStep, _Mapping]]] = ..., residual: _Optional[float] = ..., indicator: _Optional[float] = ..., converged: _Optional[bool] = ..., evaluations: _Optional[int] = ..., features: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+
 class Result(_message.Message):
-    __slots__ = ("model", "target", "property", "maps", "units", "overlay_png", "baseline_output_value", "instance_output_value", "attribution_error", "attribution_error_relative", "evaluations", "edits", "rows_done", "stop_reason", "converged", "relative_standard_error", "warnings", "top_classes", "top_classes_scale", "labels", "metrics")
+    __slots__ = ("model", "target", "property", "maps", "units", "overlay_png", "baseline_output_value", "instance_output_value", "attribution_error", "attribution_error_relative", "evaluations", "edits", "rows_done", "stop_reason", "converged", "relative_standard_error", "warnings", "top_classes", "top_classes_scale", "labels", "metrics", "attributions", "rest")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     PROPERTY_FIELD_NUMBER: _ClassVar[int]
@@ -503,6 +624,8 @@ class Result(_message.Message):
     TOP_CLASSES_SCALE_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    REST_FIELD_NUMBER: _ClassVar[int]
     model: ModelProvenance
     target: ResolvedTarget
     property: str
@@ -524,7 +647,9 @@ class Result(_message.Message):
     top_classes_scale: str
     labels: Tensor
     metrics: _containers.RepeatedCompositeFieldContainer[MetricResult]
-    def __init__(self, model: _Optional[_Union[ModelProvenance, _Mapping]] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., property: _Optional[str] = ..., maps: _Optional[_Iterable[_Union[Map, _Mapping]]] = ..., units: _Optional[_Iterable[_Union[UnitScore, _Mapping]]] = ..., overlay_png: _Optional[bytes] = ..., baseline_output_value: _Optional[float] = ..., instance_output_value: _Optional[float] = ..., attribution_error: _Optional[float] = ..., attribution_error_relative: _Optional[float] = ..., evaluations: _Optional[int] = ..., edits: _Optional[int] = ..., rows_done: _Optional[int] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., converged: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., top_classes: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., top_classes_scale: _Optional[str] = ..., labels: _Optional[_Union[Tensor, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[MetricResult, _Mapping]]] = ...) -> None: ...
+    attributions: _containers.RepeatedCompositeFieldContainer[AttributionResult]
+    rest: float
+    def __init__(self, model: _Optional[_Union[ModelProvenance, _Mapping]] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., property: _Optional[str] = ..., maps: _Optional[_Iterable[_Union[Map, _Mapping]]] = ..., units: _Optional[_Iterable[_Union[UnitScore, _Mapping]]] = ..., overlay_png: _Optional[bytes] = ..., baseline_output_value: _Optional[float] = ..., instance_output_value: _Optional[float] = ..., attribution_error: _Optional[float] = ..., attribution_error_relative: _Optional[float] = ..., evaluations: _Optional[int] = ..., edits: _Optional[int] = ..., rows_done: _Optional[int] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., converged: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., top_classes: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., top_classes_scale: _Optional[str] = ..., labels: _Optional[_Union[Tensor, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[MetricResult, _Mapping]]] = ..., attributions: _Optional[_Iterable[_Union[AttributionResult, _Mapping]]] = ..., rest: _Optional[float] = ...) -> None: ...
 
 class Timing(_message.Message):
     __slots__ = ("queue", "edit", "infer", "fold", "total")

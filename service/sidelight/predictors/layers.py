@@ -1,0 +1,141 @@
+"""Something else at the layers of a torch module, what they give, and one row before them: by hooks that go again."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def undisturbed(module: nn.Module) -> Iterator[None]:
+    """The module in eval mode, its parameters without gradients; both as they were found afterwards."""
+    training = [part for part in module.modules() if part.training]
+    wanting = [p for p in module.parameters() if p.requires_grad]
+    try:
+        for part in training:
+            part.training = False
+        for p in wanting:
+            p.requires_grad_(False)
+        yield
+    finally:
+        for part in training:
+            part.training = True
+        for p in wanting:
+            p.requires_grad_(True)
+
+
+@contextmanager
+def hooked(module: nn.Module, hooks: Mapping[str, Callable[[torch.Tensor], torch.Tensor | None]]) -> Iterator[None]:
+    """Inside, each submodule named in `hooks` gives hook(its first tensor), where that is not None."""
+
+    def attached(change: Callable[[torch.Tensor], torch.Tensor | None]) -> Callable[..., Any]:
+        def hook(part: nn.Module, args: object, y: Any) -> Any:
+            first = first_tensor(y)
+            made = None if first is None else change(first)
+            return None if made is None else _with_first(y, made)
+
+        return hook
+
+    with ExitStack() as attachments:
+        for name, change in hooks.items():
+            handle = module.get_submodule(name).register_forward_hook(attached(change))
+            attachments.callback(handle.remove)
+        yield
+
+
+@contextmanager
+def replaced(module: nn.Module, values: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Inside, each layer named in `values` gives its value. A copy of it, since the module may change it in place."""
+
+    def giving(value: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda y: value.clone()
+
+    with hooked(module, {name: giving(value) for name, value in values.items()}):
+        yield
+
+
+@contextmanager
+def captured(module: nn.Module, names: Collection[str]) -> Iterator[dict[str, torch.Tensor]]:
+    """A dictionary into which each layer's output is put while the module runs."""
+    seen: dict[str, torch.Tensor] = {}
+
+    def keeping(name: str) -> Callable[[torch.Tensor], None]:
+        def keep(y: torch.Tensor) -> None:
+            seen[name] = y.detach().clone()  # what comes next may change it in place
+
+        return keep
+
+    with hooked(module, {name: keeping(name) for name in names}):
+        yield seen
+
+
+def first_tensor(y: Any) -> torch.Tensor | None:
+    """The tensor that stands for a module's output: itself, or the first element of a tuple or dataclass."""
+    if isinstance(y, torch.Tensor):
+        return y
+    if isinstance(y, tuple | list):
+        found = y[0] if y else None
+    elif dataclasses.is_dataclass(y) and dataclasses.fields(y):
+        found = getattr(y, dataclasses.fields(y)[0].name)
+    else:
+        found = None
+    return found if isinstance(found, torch.Tensor) else None
+
+
+def _with_first(y: Any, value: torch.Tensor) -> Any:
+    if isinstance(y, torch.Tensor):
+        return value
+    if hasattr(y, "_replace"):  # a named tuple
+        return y._replace(**{y._fields[0]: value})
+    if isinstance(y, tuple | list):
+        return type(y)([value, *y[1:]])
+    return dataclasses.replace(y, **{dataclasses.fields(y)[0].name: value})
+
+
+@contextmanager
+def narrowed(module: nn.Module, names: Collection[str], alike: Collection[str], rows: int) -> Iterator[None]:
+    """Inside, the submodules `names` run on the first of `rows` rows alone and show it again for the others.
+
+    Right where no row of theirs reaches the output, or where all rows are the same. `alike`: submodules that do so only
+    where they are given one row that is shown many times (a stride of 0).
+    """
+
+    def shrink(t: torch.Tensor) -> torch.Tensor:
+        return t[:1] if t.dim() and len(t) == rows else t
+
+    def shrink_shown(t: torch.Tensor) -> torch.Tensor:
+        return shrink(t) if t.dim() and t.stride(0) == 0 else t
+
+    def spread(part: nn.Module, args: object, y: Any) -> Any:
+        return _mapped(y, lambda t: t.expand(rows, *t.shape[1:]) if t.dim() and len(t) == 1 else t)
+
+    with ExitStack() as attachments:
+        for name, how in (*((name, shrink) for name in names), *((name, shrink_shown) for name in alike)):
+            if rows > 1:
+                part = module.get_submodule(name)
+                attachments.callback(part.register_forward_pre_hook(_changing(how), with_kwargs=True).remove)
+                attachments.callback(part.register_forward_hook(spread).remove)
+        yield
+
+
+def _changing(how: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., tuple[tuple, dict[str, Any]]]:
+    return lambda part, args, kwargs: (_mapped(args, how), _mapped(kwargs, how))
+
+
+def _mapped(y: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """`y` with each tensor in it changed, through tuples, lists, dictionaries and dataclasses."""
+    if isinstance(y, torch.Tensor):
+        return change(y)
+    if hasattr(y, "_replace"):
+        return type(y)(*(_mapped(part, change) for part in y))
+    if isinstance(y, tuple | list):
+        return type(y)([_mapped(part, change) for part in y])
+    if dataclasses.is_dataclass(y) and not isinstance(y, type):
+        fields = {f.name: _mapped(getattr(y, f.name), change) for f in dataclasses.fields(y)}
+        return dataclasses.replace(y, **fields)
+    if isinstance(y, dict):
+        return {key: _mapped(part, change) for key, part in y.items()}
+    return y

@@ -1,0 +1,52 @@
+"""Networks to take gradients of: from a Python factory, a TorchScript or torch.export file, or ONNX."""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sidelight.core.errors import Unsupported
+from sidelight.predictors.networks import Network, file_digest, from_factory, from_torchscript
+
+
+def differentiable(source: str, where: str | Path, arguments: Mapping[str, Any], device: torch.device) -> Network:
+    """The network from its source: factory, torchscript, export or onnx. Raises Unsupported where it cannot be."""
+    if source == "factory":
+        network = from_factory(str(where), arguments, device)
+        if network.module is None:
+            raise Unsupported("TWIN_SOURCE", str(where), f"{where} makes a function; a twin needs a torch module")
+        return network
+    read = {"torchscript": from_torchscript, "export": from_export, "onnx": from_onnx}
+    return read[source](Path(where), device)
+
+
+def from_export(path: Path, device: torch.device) -> Network:
+    """A file of torch.export.save, taken apart into its modules again: hooks on the program's own never fire."""
+    program = torch.export.load(path)
+    if device.type != "cpu":
+        from torch.export.passes import move_to_device_pass
+
+        program = move_to_device_pass(program, device)
+    inputs = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
+    rows = inputs[0].meta["val"].shape[0]
+    module = torch.export.unflatten(program)
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    fixed = rows if isinstance(rows, int) else None
+    return Network(module, "torch.export", file_digest(path), module, fixed_rows=fixed)
+
+
+def from_onnx(path: Path, device: torch.device) -> Network:
+    """An ONNX file as a torch module, by onnx2torch. Raises Unsupported where that is not installed."""
+    if importlib.util.find_spec("onnx2torch") is None:
+        raise Unsupported(
+            "MISSING_DEPENDENCY",
+            path.name,
+            f"a twin from {path.name} needs the package onnx2torch: pip install sidelight[onnx-twin]",
+        )
+    import onnx2torch  # type: ignore[import-not-found]  # an extra
+
+    module = onnx2torch.convert(str(path)).eval().requires_grad_(False).to(device)
+    return Network(module, "onnx2torch", file_digest(path), module)

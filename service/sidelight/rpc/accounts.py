@@ -1,0 +1,72 @@
+"""Accounts of path attributions to messages: what was to be attributed, what was, and where the rest comes from."""
+
+import math
+from typing import Any
+
+from sidelight_proto.v1 import types_pb2
+
+from sidelight.core.ask import INPUT
+from sidelight.core.inputs import ImageInput
+from sidelight.core.job import Account, Job
+from sidelight.rpc.tensors import encode_tensor
+
+TINY = 1e-12  # of a target's size, below which nothing is relative to it
+ATTRIBUTIONS = len(types_pb2.Attribution.keys()) - 1
+
+
+def encode_account(a: Account, *, features: bool, axes: tuple[str, ...]) -> types_pb2.AttributionResult:
+    """With A by layer, if `features`, and with its own map, if `axes` names those."""
+    message = types_pb2.AttributionResult(
+        attribution=types_pb2.Attribution.Value(f"ATTRIBUTION_{a.attribution.upper()}"),
+        baseline=a.baseline,
+        rule=a.rule,
+        output_value=a.output,
+        result=a.result,
+        parts=[types_pb2.ErrorPart(name=name, value=value) for name, value in a.parts.items()],
+        steps=[types_pb2.DisplayStep(name=s.name, result=s.result, error=s.result - a.target) for s in a.steps],
+        residual=a.residual,
+        indicator=a.indicator,
+        converged=a.converged,
+        evaluations=a.evaluations,
+    )
+    if math.isfinite(a.target):
+        message.baseline_output_value, message.target, message.error = a.baseline_output, a.target, a.error
+        message.error_relative = relative_error(a)
+    if features:
+        message.features.extend(encode_tensor(layer, values, ()) for layer, values in a.raw.items())
+    if axes and a.map is not None:
+        message.map.CopyFrom(encode_tensor("map", a.map, axes))
+    return message
+
+
+def relative_error(a: Account) -> float:
+    """|E| / |T|; NaN where there is no finite baseline."""
+    return abs(a.error) / max(abs(a.target), TINY)
+
+
+def account_bytes(job: Job, params: Any, *, features: bool, maps: bool) -> int:
+    """Bytes of the tensors of one target's accounts, as far as the layers' shapes are known beforehand."""
+    if not hasattr(params, "layers") or job.twin is None:
+        return 0
+    several = getattr(params, "attributions", None)
+    count = 1 if several is None else len(several) or ATTRIBUTIONS
+    total = math.prod(job.input.shape) * maps if several is not None else 0
+    if features:
+        total += sum(_numbers(job, layer) for layer in params.layers or _default(job, params))
+    return 4 * count * total
+
+
+def _default(job: Job, params: Any) -> tuple[str, ...]:
+    """The layers that are meant where none is named; where that cannot be told here, the largest that it may be."""
+    assert job.twin is not None
+    if not hasattr(params, "nodes"):  # Grad-CAM and its like take the last layer with positions
+        return (max((layer.name for layer in job.twin.layers), key=lambda name: _numbers(job, name), default=INPUT),)
+    return (INPUT,) if isinstance(job.input, ImageInput) else (job.twin.embedding,)
+
+
+def _numbers(job: Job, layer: str) -> int:
+    if layer == INPUT and isinstance(job.input, ImageInput):
+        return job.input.pixels.numel()
+    assert job.twin is not None
+    shapes = {known.name: known.shape for known in job.twin.layers}
+    return math.prod(max(n, 1) for n in shapes.get(layer, ()))
