@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import attribution_errors
-import plot
 from attribution_errors import IMPLIED, INPUT, NO_TARGET
 from laboratory import Laboratory, opened
 from photos import Photo
@@ -158,6 +157,8 @@ def measure(lab: Laboratory, wanted: Sequence[Part], table: Table) -> float:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, then say what was found."""
+    import plot  # here, since the rest of a study needs no matplotlib
+
     table = Table(args.out / "baselines.csv", KEY, VALUES)
     pixels = args.pixels or PIXELS
     photos = chosen_photos(args.data, pixels, args.photos)

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import economy
-import plot
 import quality
 from laboratory import Laboratory, opened
 from photos import Photo
@@ -214,6 +213,8 @@ def measure(lab: Laboratory, wanted: Sequence[Part], error_table: Table, quality
 
 def run(args: argparse.Namespace) -> None:
     """Measure, then say what was found."""
+    import plot  # here, since the rest of a study needs no matplotlib
+
     error_table = Table(args.out / "samplers_error.csv", ERROR_KEY, ERROR_VALUES)
     quality_table = Table(args.out / "samplers_quality.csv", QUALITY_KEY, QUALITY_VALUES)
     pixels = args.pixels or PIXELS

@@ -16,7 +16,6 @@ from typing import Any
 
 import cells
 import findings
-import plot
 import quality
 from cells import SEGMENTS, Cell
 from laboratory import Laboratory, opened
@@ -96,6 +95,8 @@ def measure(lab: Laboratory, photos: Sequence[Photo], legal: Sequence[Cell], tab
 
 def run(args: argparse.Namespace) -> None:
     """Measure, then say what was found."""
+    import plot  # here, since the rest of a study needs no matplotlib
+
     table = Table(args.out / "study.csv", KEY, VALUES)
     pixels = args.pixels or (FULL_PIXELS if args.full else PIXELS)
     chosen = {name: tuple(levels) for name in LEVELS if (levels := getattr(args, name))}
