@@ -22,7 +22,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 SENTENCES = Path(__file__).resolve().parents[2] / "deploy" / "text" / "held_out_sample.tsv"
-EVERY, TOLERANCE, DENSE = 5, 1e-2, 64
+TOLERANCE, DENSE = 1e-2, 64
 PHOTOS, PLACES = ("chelsea", "coffee"), {"input": None, "layer": 5}
 ROWS, SINGLES, FINE = 48, (6, 12, 24, 48), 6  # of the adaptive rule; of single rules; truth's nodes in each of its gaps
 
@@ -63,22 +63,26 @@ def written(name: str, head: Sequence[str], rows: Sequence[Sequence[object]]) ->
 
 
 def test_evaluations_on_a_gelu_transformer():
-    texts = [line.split("\t")[1] for line in SENTENCES.read_text().splitlines()][::EVERY]
-    rows = []
-    for text in texts:
+    lines = SENTENCES.read_text().splitlines()[1::4][:50]  # the rule's constants were chosen on lines 0, 4, 8, ...
+    texts = [line.split("\t")[1] for line in lines]
+    rows, moved = [], []
+    for i, text in enumerate(texts):
         line = sentence(text)
         dense = Dense(line)
+        if i % 10 == 0:
+            a, w = gauss(DENSE * 3 // 4)
+            moved.append(away(w @ line.at(a)[1], dense.map))
         rounds, _ = line.adaptive(TOLERANCE)
         found = rounds[-1]
         error = away(found.map.numpy(), dense.map)
         rows.append((found.nodes, dense.smallest() + 2, len(rounds), error, found.indicator, found.residual,
-                     dense.single(DENSE // 2 + DENSE // 4), found.converged))  # fmt: skip
+                     abs(found.map.numpy().sum() / dense.map.sum() - 1), found.converged))  # fmt: skip
     written(
         "adaptive_transformer.csv",
-        ("evaluations", "smallest_single_rule", "rounds", "error", "indicator", "residual", "truth_to_its_48_nodes",
-         "converged"), rows,
+        ("evaluations", "smallest_single_rule", "rounds", "error", "indicator", "residual",
+         "gap_over_target", "converged"), rows,
     )  # fmt: skip
-    ours, single, rounds, errors, indicators, _, truth, converged = zip(*rows, strict=True)
+    ours, single, rounds, errors, indicators, _, gaps, converged = zip(*rows, strict=True)
     figure("adaptive_transformer.png", lambda axes: sentences(axes, ours, single, errors, indicators))
     report(
         "adaptive_evaluations_transformer", statistics.median(ours) / statistics.median(single), 1.25,
@@ -92,9 +96,8 @@ def test_evaluations_on_a_gelu_transformer():
         share_above_tolerance=sum(e > TOLERANCE for e in errors) / len(errors),
         share_above_indicator=sum(e > i for e, i in zip(errors, indicators, strict=True)) / len(errors),
         error_over_indicator_p95=percentile([e / i for e, i in zip(errors, indicators, strict=True)], 95),
-        converged=sum(converged) / len(converged), truth_within=max(truth),
-        # What a single rule costs that is enough for nearly all of the sentences, as a caller has to choose it.
-        one_rule_for_95_percent=percentile(single, 95),
+        converged=sum(converged) / len(converged), truth_within=max(moved),
+        gap_over_target=statistics.median(gaps), gap_over_target_p95=percentile(gaps, 95),
     )  # fmt: skip
 
 
@@ -165,5 +168,7 @@ def photos(axes, rows) -> None:
             for rule, color in (("adaptive", "#2166ac"), ("single", "#e08214")):
                 points = [(r[3], r[4]) for r in rows if r[:3] == (name, place, rule)]
                 ax.loglog(*zip(*points, strict=True), marker=marker, color=color, ms=4, label=f"{rule}, {name}")
+        ax.set_xticks(SINGLES, map(str, SINGLES))
+        ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
         ax.set(xlabel="evaluations", ylabel="L1 error", title=f"ReLU network, {place}")
     axes[0].legend(frameon=False, fontsize=8)
