@@ -319,7 +319,7 @@ def _made_twin(model: ModelConfig, twin: TwinConfig, predictor: Predictor, spec:
     return own_twin(predictor, spec, device, **options)
 
 
-async def serve(config: Config, makers: Makers, twins: Twins) -> None:
+async def serve(config: Config, makers: Makers, twins: Twins | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Says where it listens in one line of JSON on standard output."""
     service = Service(config, makers, twins)
     ended = asyncio.Event()

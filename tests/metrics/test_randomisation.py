@@ -182,7 +182,7 @@ def test_a_method_that_shows_the_input_survives_on_a_real_network(network):
         yield from ()
         return Saliency(X.pixels.double().mean(0).expand(2, *SIZE))
 
-    edges = Method("edges", plan, SimpleNamespace, "", ("forward",), *[lambda *_: 0] * 2, False, "")
+    edges = Method("edges", plan, SimpleNamespace, "", ("forward",), *[lambda *_: 0] * 2, False, lambda p, job: p, "")
     job = Job(Model("net", "1"), X, Target(OutputKind.LOGITS, Link.LOGIT), Stream(5), twin=network.twin)
     target = Target(OutputKind.LOGITS, Link.LOGIT, (0, 1))
     chosen = [(find("randomisation"), RandomisationParams(2))]
@@ -197,7 +197,7 @@ def test_what_goes_wrong_on_a_copy_is_the_metrics_reason_and_the_map_is_kept(net
             raise Unsupported("NO_NEUTRAL_BASELINE", "baseline", "no neutral baseline was found")
         return Saliency(MAPS.new_ones((2, *SIZE)).tril())
 
-    picky = Method("picky", plan, SimpleNamespace, "", ("forward",), *[lambda *_: 0] * 2, False, "")
+    picky = Method("picky", plan, SimpleNamespace, "", ("forward",), *[lambda *_: 0] * 2, False, lambda p, job: p, "")
     job = Job(Model("net", "1"), X, Target(OutputKind.LOGITS, Link.LOGIT), Stream(5), twin=network.twin)
     target = Target(OutputKind.LOGITS, Link.LOGIT, (0, 1))
     run = partial(explain, job, lambda y: target, picky, None)

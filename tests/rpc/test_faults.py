@@ -188,7 +188,7 @@ async def test_a_method_that_this_service_does_not_know_is_refused_with_those_it
     async with running(LinearPredictor()) as up:
         newer = request()
         newer.ClearField("rise")
-        newer.MergeFromString(b"\xba\x01\x00")  # field 23, an empty message: some later method
+        newer.MergeFromString(b"\x9a\x06\x00")  # field 99, an empty message: some later method
         error = await refused(up.stub.Explain(newer), grpc.StatusCode.INVALID_ARGUMENT)
         assert "rise" in error.details()
 
