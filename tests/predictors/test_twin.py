@@ -144,6 +144,36 @@ def test_before_a_cut_one_row_runs_and_gives_the_same_gradients(layer, narrow):
     torch.testing.assert_close(out[f"g.{layer}"].double(), g, rtol=1e-4, atol=1e-5)
 
 
+class Twice(nn.Module):
+    """A block that uses its rectifier twice, before and behind the convolution whose rows are counted."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.first, self.second, self.act = nn.Conv2d(6, 6, 1), nn.Conv2d(6, 6, 1), nn.ReLU()
+        self.second.register_forward_hook(lambda m, args, y: rows.append(len(args[0])))
+
+    def forward(self, x):
+        return x + self.second(self.act(self.first(self.act(x))))
+
+
+class TwiceBefore(Residual):
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+        self.blocks[0] = Twice(self.rows)
+
+
+def test_a_module_used_twice_inside_a_block_before_a_cut_does_not_bring_the_rows_back():
+    net = seeded(TwiceBefore).requires_grad_(False)
+    predictor, x, layer = twin(net), images(6), "blocks.1"
+    a = {f"a.{layer}": ask(predictor, Activation(ASKED, (layer,)), x=x)[f"a.{layer}"]}
+    for _ in range(2):  # the first time it is tried
+        net.rows.clear()
+        out = ask(predictor, Gradient(ASKED, (layer,), Link.LOGIT), x=x, w=W, **a)
+    assert set(net.rows) == {1}
+    assert len(out["s"]) == 6
+
+
 def test_what_comes_before_a_cut_may_be_one_row_shown_many_times(made):
     x, question = images(6), Forward(ASKED, ("blocks.0",))
     a = {"a.blocks.0": ask(made, Activation(ASKED, ("blocks.0",)), x=x)["a.blocks.0"]}

@@ -103,26 +103,35 @@ def narrowed(module: nn.Module, names: Collection[str], alike: Collection[str], 
     where they are given one row that is shown many times (a stride of 0).
     """
 
-    def shrink(t: torch.Tensor) -> torch.Tensor:
-        return t[:1] if t.dim() and len(t) == rows else t
+    shrunk: list[bool] = []  # of the calls under way, whether the module was given one row in place of many
 
-    def shrink_shown(t: torch.Tensor) -> torch.Tensor:
-        return shrink(t) if t.dim() and t.stride(0) == 0 else t
+    def begin(only_shown: bool) -> Callable[..., tuple[tuple, dict[str, Any]]]:
+        def pre(part: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+            shrunk.append(False)
 
-    def spread(part: nn.Module, args: object, y: Any) -> Any:
+            def shrink(t: torch.Tensor) -> torch.Tensor:
+                if t.dim() and len(t) == rows and (t.stride(0) == 0 or not only_shown):
+                    shrunk[-1] = True
+                    return t[:1]
+                return t
+
+            return _mapped(args, shrink), _mapped(kwargs, shrink)
+
+        return pre
+
+    def end(part: nn.Module, args: object, y: Any) -> Any:
+        # What was given one row is inside another that was: it is shown many times where that one ends.
+        if not shrunk.pop():
+            return y
         return _mapped(y, lambda t: t.expand(rows, *t.shape[1:]) if t.dim() and len(t) == 1 else t)
 
     with ExitStack() as attachments:
-        for name, how in (*((name, shrink) for name in names), *((name, shrink_shown) for name in alike)):
+        for name, only_shown in (*((name, False) for name in names), *((name, True) for name in alike)):
             if rows > 1:
                 part = module.get_submodule(name)
-                attachments.callback(part.register_forward_pre_hook(_changing(how), with_kwargs=True).remove)
-                attachments.callback(part.register_forward_hook(spread).remove)
+                attachments.callback(part.register_forward_pre_hook(begin(only_shown), with_kwargs=True).remove)
+                attachments.callback(part.register_forward_hook(end).remove)
         yield
-
-
-def _changing(how: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., tuple[tuple, dict[str, Any]]]:
-    return lambda part, args, kwargs: (_mapped(args, how), _mapped(kwargs, how))
 
 
 def _mapped(y: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
