@@ -101,6 +101,7 @@ def test_evaluations_on_a_gelu_transformer():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_error_against_evaluations_on_a_relu_network():
     rows = []
     for name in PHOTOS:

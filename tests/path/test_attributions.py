@@ -191,3 +191,9 @@ def test_gradients_agree_with_finite_differences():
         step = torch.zeros_like(z)
         step[c, i, j] = 1e-5
         assert float(raw[c, i, j]) == pytest.approx((g.value(z + step) - g.value(z - step)) / 2e-5, rel=1e-5, abs=1e-9)
+
+
+def test_what_has_no_baseline_says_only_that():
+    told = run(image_job(seeded(gelu_net)), seeded(gelu_net), Attribution.GRADIENT).accounts[0][0]
+    assert list(told.parts) == ["no_baseline"]
+    assert math.isnan(told.error) and math.isnan(told.baseline_output)

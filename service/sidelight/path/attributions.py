@@ -17,6 +17,7 @@ G is the sum of gradients with the weights of `points`, features z and baseline 
 The unified view is that of Cui & Fan (arXiv 2605.22417).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -108,6 +109,6 @@ def parts(reading: Reading, result: float, quadrature: float, target: float, smo
     found = {reading.error: (quadrature if reading.departs else result) - smoothed}
     if reading.departs:
         found[reading.departs] = result - quadrature
-    if smoothed != target:
+    if smoothed != target and not math.isnan(target):  # without a baseline there is no target
         found["noise"] = smoothed - target
     return found
