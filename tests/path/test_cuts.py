@@ -6,7 +6,7 @@ from differentiable import WIDE
 from path_nets import Residual, image_job, run, seeded
 from path_replicas import Head, features
 from sidelight.core.baseline import FeatureZero
-from sidelight.core.errors import InvalidRequest, Unknown, Unsupported
+from sidelight.core.errors import InvalidRequest, Unsupported
 from sidelight.path.options import Attribution
 
 IG = Attribution.INTEGRATED_GRADIENTS
@@ -80,7 +80,7 @@ def test_a_cut_induces_the_outputs_of_its_baselines():
 
 def test_an_unknown_layer_is_named_with_those_there_are():
     job, net = job_and_net()
-    with pytest.raises(Unknown, match="no layer 'brunch'; there is branch"):
+    with pytest.raises(InvalidRequest, match="no layer 'brunch'; there is branch"):
         run(job, net, IG, layers=("brunch",))
 
 

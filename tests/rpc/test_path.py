@@ -187,7 +187,7 @@ async def test_a_layer_that_is_no_cut_is_a_failed_precondition(up):
     assert info.reason == "NOT_A_CUT"
     with pytest.raises(grpc.aio.AioRpcError) as unknown:
         await up.stub.Explain(asked(integrated_gradients={"layers": ["brunch"]}))
-    assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+    assert unknown.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_features_come_in_chunks_of_a_stream(up):

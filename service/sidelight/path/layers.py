@@ -34,7 +34,7 @@ def twin_of(job: Job) -> Twin:
 
 
 def resolve(job: Job, options: Options) -> tuple[str, ...]:
-    """The names of the layers. Raises InvalidRequest and Unknown."""
+    """The names of the layers. Raises InvalidRequest."""
     twin = twin_of(job)
     image = isinstance(job.input, ImageInput)
     if not options.layers:
@@ -50,7 +50,7 @@ def resolve(job: Job, options: Options) -> tuple[str, ...]:
         if name not in known:
             if name == INPUT:
                 raise InvalidRequest(options.field("layers"), "words and ids have no gradient; name an embedding layer")
-            raise Unknown("layer", name, known)
+            raise InvalidRequest(options.field("layers"), str(Unknown("layer", name, known)))
     return options.layers
 
 
