@@ -71,6 +71,23 @@ def test_modules_used_twice_keep_their_norm():
     check(twice, left=1)
 
 
+class Activated(nn.BatchNorm2d):
+    """A norm with an activation of its own, as some libraries have them."""
+
+    def forward(self, x):
+        return super().forward(x).relu()
+
+
+def test_a_norm_that_does_more_than_norm_stays():
+    net = Net(chain).eval()
+    made = Activated(4).eval()
+    made.load_state_dict(net.bn.state_dict())
+    net.bn = made
+    found = folded(net, X)
+    assert found.convolutions == {"more"} and isinstance(found.module.bn, Activated)
+    torch.testing.assert_close(found.module(X), net(X), rtol=1e-4, atol=1e-5)
+
+
 def test_control_flow_on_data_is_left_alone():
     def branching(n, x):
         return chain(n, x) if x.sum() > 0 else x.mean((1, 2, 3))[:, None]

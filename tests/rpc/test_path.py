@@ -9,6 +9,7 @@ import torch
 from google.rpc import error_details_pb2
 from in_process import array, details, encoded, pixels, request, running
 from path_nets import Residual, image_job, run, seeded
+from sidelight.core.registry import find
 from sidelight.core.target import OutputKind
 from sidelight.methods.compare import CompareParams
 from sidelight.path.options import Attribution
@@ -209,7 +210,7 @@ def test_the_bytes_of_features_and_maps_are_known_beforehand(layers):
     found = run(job, net, Attribution.INTEGRATED_GRADIENTS, Attribution.ODAM, layers=layers, nodes=2)
     told = [encode_account(a, features=True, axes=("height", "width")) for a in found.accounts[0]]
     contents = sum(len(t.contents) for a in told for t in (*a.features, a.map))
-    params = CompareParams((Attribution.INTEGRATED_GRADIENTS, Attribution.ODAM), layers)
+    params = find("compare").settle(CompareParams((Attribution.INTEGRATED_GRADIENTS, Attribution.ODAM), layers), job)
     assert account_bytes(job, params, features=True, maps=True) == contents
     assert account_bytes(job, params, features=False, maps=False) == 0
 

@@ -74,8 +74,7 @@ def _cut(column: object, rows: range, on: Placement) -> torch.Tensor | list[str]
     part = column[rows.start : rows.stop].to(on.device)
     if not part.is_floating_point():
         return part
-    layout = torch.channels_last if on.channels_last and part.dim() == 4 else torch.contiguous_format
-    return part.to(on.dtype).contiguous(memory_format=layout)
+    return part.to(on.dtype).contiguous(memory_format=on.layout(part.dim()))
 
 
 def disagrees(model: Model, found: Gap, on: str) -> Unsupported:

@@ -53,8 +53,8 @@ class ImageInput:
     def blend(self, keep: torch.Tensor, on: Placement) -> Rows:
         b, delta = self._on(on)
         k = keep.unsqueeze(1) if self.space.layout == "NCHW" else keep.unsqueeze(3)
-        layout = torch.channels_last if on.channels_last else torch.contiguous_format
-        x = torch.empty((len(keep), *b.shape), dtype=on.dtype, device=on.device, memory_format=layout)
+        shape = (len(keep), *b.shape)
+        x = torch.empty(shape, dtype=on.dtype, device=on.device, memory_format=on.layout(len(shape)))
         torch.addcmul(b, k, delta, out=x)
         return {self.name: x.round_().clamp_(0, 255).to(torch.uint8) if self.space.integer else x}
 

@@ -1,5 +1,6 @@
 """What a method is given, and what it gives back."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,8 @@ from sidelight.core.inputs import Input
 from sidelight.core.predictor import Twin
 from sidelight.core.stream import Stream
 from sidelight.core.target import Target
+
+TINY = 1e-12  # of a target's size, below which nothing is relative to it
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,11 @@ class Account:
         """E."""
         return self.result - self.target
 
+    @property
+    def error_relative(self) -> float:
+        """|E| / |T|; NaN where there is no finite baseline."""
+        return abs(self.error) / max(abs(self.target), TINY)
+
 
 @dataclass(frozen=True)
 class Saliency:
@@ -96,6 +104,13 @@ class Saliency:
     job: Job | None = None  # as the method changed it: a baseline that depends on its segments
     accounts: tuple[tuple[Account, ...], ...] = ()  # [T][attributions], the first of each is what `maps` shows
     rest: torch.Tensor | None = None  # [T], attribution of what no position of the map stands for (special tokens)
+
+
+def relative_error(maps: torch.Tensor, error: torch.Tensor) -> tuple[float, ...]:
+    """[T]: 95th percentile over u of SE / (max - min of the map); infinite for a constant map with error."""
+    flat, errors = maps.flatten(1), error.flatten(1)
+    e95 = errors.kthvalue(math.ceil(0.95 * errors.shape[1]), dim=1).values
+    return tuple(torch.where(e95 == 0, e95, e95 / (flat.amax(1) - flat.amin(1))).tolist())
 
 
 Result = Saliency | Any

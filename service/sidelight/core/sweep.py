@@ -39,6 +39,10 @@ class Placement:
     dtype: torch.dtype = torch.float32
     channels_last: bool = False
 
+    def layout(self, axes: int) -> torch.memory_format:
+        """Of a tensor with so many axes."""
+        return torch.channels_last if self.channels_last and axes == 4 else torch.contiguous_format
+
 
 Column = torch.Tensor | Sequence[str] | Shared
 Rows = Mapping[str, Column]  # named columns; the first axis is the row

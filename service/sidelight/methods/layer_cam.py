@@ -9,13 +9,8 @@ by that rule's remainder and by the negative gradients that it drops. Of several
 
 from dataclasses import dataclass
 
-from sidelight.core.job import Job, Saliency
 from sidelight.core.params import names
-from sidelight.core.registry import method
-from sidelight.core.sweep import Plan
-from sidelight.path.checks import check, settled
-from sidelight.path.cost import cost
-from sidelight.path.fusion import fused
+from sidelight.path.family import attribution
 from sidelight.path.options import MAX_LAYERS, Attribution, Options
 
 
@@ -26,20 +21,7 @@ class LayerCamParams:
     )
 
 
-def options(p: LayerCamParams) -> Options:
-    """Of the parameters."""
-    return Options("layer_cam", (Attribution.LAYER_CAM,), p.layers, takes_partial_cuts=False, last=True)
-
-
-@method(
-    "layer_cam",
-    params=LayerCamParams,
-    paper="Jiang et al., TIP 2021",
-    needs=("forward", "activation", "gradient"),
-    cost=lambda p, x: cost(options(p), x) * max(1, len(p.layers)),
-    check=lambda p, job: check(options(p), job),
-    settle=lambda p, job: settled(p, options(p), job),
-)
-def layer_cam(job: Job, p: LayerCamParams) -> Plan[Saliency]:
+@attribution("layer_cam", params=LayerCamParams, paper="Jiang et al., TIP 2021")
+def layer_cam(p: LayerCamParams) -> Options:
     """Feature maps weighted by their positive gradients at each position, fused over layers."""
-    return fused(job, options(p))
+    return Options("layer_cam", (Attribution.LAYER_CAM,), p.layers, takes_partial_cuts=False, fuses=True, last=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from sidelight.core.errors import Unsupported
-from sidelight.core.job import Account, Job, Step
+from sidelight.core.job import TINY, Account, Job, Step
 from sidelight.path.attributions import READINGS, Reading, parts
 from sidelight.path.ledger import Finding
 from sidelight.path.line import Features
@@ -16,7 +16,6 @@ from sidelight.path.positions import positions
 from sidelight.path.scene import Scene
 
 Cells = dict[str, torch.Tensor]
-TINY = 1e-12  # of a target's size, below which nothing is relative to it
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def settled(params: P, options: Options, job: Job) -> P:
 
 
 def check(options: Options, job: Job) -> None:
-    """Raises InvalidRequest naming the field, and Unknown for a layer that the model does not have."""
+    """Raises InvalidRequest naming the field."""
     if options.quadrature is Quadrature.ADAPTIVE:
         if job.tolerance is None:
             raise InvalidRequest(options.field("quadrature"), "adaptive needs `budget.tolerance`, to know when to stop")

@@ -20,4 +20,5 @@ def cost(options: Options, x: Input) -> int:
             nodes |= set(table_of(kind, rule))
     sources = {READINGS[kind].source for kind in options.attributions}
     ends = 1 + options.smooth_copies + len(sources - {Source.NONE})
-    return (0 if at_input else 2) + ends + copies * len(nodes) + draws
+    rows = (0 if at_input else 2) + ends + copies * len(nodes) + draws
+    return rows * (max(1, len(options.layers)) if options.fuses else 1)

@@ -22,12 +22,12 @@ class Total:
     paths: int = 0
     nodes: int = 0
 
-    def add(self, features: Features, quadrature: float, nodes: int) -> None:
-        """One more path."""
+    def add(self, features: Features, quadrature: float, nodes: int, paths: int = 1) -> None:
+        """One more path, or the sum over some."""
         for layer, a in features.items():
-            self.features[layer] = self.features[layer].add_(a) if layer in self.features else a
+            self.features[layer] = self.features[layer] + a if layer in self.features else a
         self.quadrature += quadrature
-        self.paths += 1
+        self.paths += paths
         self.nodes += nodes
 
     def mean(self) -> tuple[Features, float]:
@@ -39,11 +39,7 @@ class Total:
         """All of them together."""
         whole = cls()
         for total in totals:
-            for layer, a in total.features.items():
-                whole.features[layer] = whole.features[layer] + a if layer in whole.features else a
-            whole.quadrature += total.quadrature
-            whole.paths += total.paths
-            whole.nodes += total.nodes
+            whole.add(total.features, total.quadrature, total.nodes, total.paths)
         return whole
 
 

@@ -58,6 +58,7 @@ class Options:
     smooth_noise: float = 0.15  # its standard deviation over the range of z
     allow_partial_cut: bool = False
     takes_partial_cuts: bool = True  # whether the method lets the caller say so
+    fuses: bool = False  # whether each layer is attributed by itself, and the maps are fused, as LayerCAM has it
     last: bool = False  # without layers: the last one that has positions
 
     def field(self, name: str) -> str:

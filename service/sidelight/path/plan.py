@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from sidelight.core.job import Account, Job, Saliency
+from sidelight.core.job import Account, Job, Saliency, relative_error
 from sidelight.core.sweep import Plan
 from sidelight.path.accounts import Ends, account, display
 from sidelight.path.attributions import READINGS, Source
@@ -81,10 +81,3 @@ def _standard_error(
         ]
         errors.append(spread(torch.stack(maps), torch.tensor([group.paths for group in f.groups])))
     return torch.stack(errors)
-
-
-def relative_error(maps: torch.Tensor, error: torch.Tensor) -> tuple[float, ...]:
-    """[T]: 95th percentile over the map of SE / (max - min); infinite for a constant map with error."""
-    flat, errors = maps.flatten(1), error.flatten(1)
-    e95 = errors.kthvalue(math.ceil(0.95 * errors.shape[1]), dim=1).values
-    return tuple(torch.where(e95 == 0, e95, e95 / (flat.amax(1) - flat.amin(1))).tolist())

@@ -3,12 +3,12 @@
 import torch
 
 from sidelight.core.fold import Fold, Out
-from sidelight.core.job import Saliency, Segments
+from sidelight.core.job import Saliency, Segments, relative_error
 from sidelight.core.target import Target
 from sidelight.perturbation.blocks import ROOM, Blocks
 from sidelight.perturbation.calculators import Calculator
 from sidelight.perturbation.fields import Fixed
-from sidelight.perturbation.precision import Timetable, relative_error
+from sidelight.perturbation.precision import Timetable
 from sidelight.perturbation.samplers import Sampler
 
 

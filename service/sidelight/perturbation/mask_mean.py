@@ -3,9 +3,9 @@
 import torch
 
 from sidelight.core.fold import Fold, Out
-from sidelight.core.job import Saliency
+from sidelight.core.job import Saliency, relative_error
 from sidelight.core.target import Target
-from sidelight.perturbation.precision import MIN_BLOCKS, Timetable, relative_error, students
+from sidelight.perturbation.precision import MIN_BLOCKS, Timetable, students
 from sidelight.perturbation.samplers import Sampler
 
 

@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from scipy.special import stdtrit
 
 MIN_ROWS = 256  # before a tolerance is believed: a standard error of few rows is itself a guess
@@ -13,13 +12,6 @@ GROWTH = 1.1  # and how many times as many rows until it is tested again: a test
 def students(groups: int) -> float:
     """What widens a standard error over so few i.i.d. groups until 1.96 of it are what they are read as, 95 %."""
     return stdtrit(groups - 1, 0.975) / 1.959963984540054
-
-
-def relative_error(maps: torch.Tensor, error: torch.Tensor) -> tuple[float, ...]:
-    """[T]: 95th percentile over u of SE / (max - min of the map); infinite for a constant map with error."""
-    flat, errors = maps.flatten(1), error.flatten(1)
-    e95 = errors.kthvalue(math.ceil(0.95 * errors.shape[1]), dim=1).values
-    return tuple(torch.where(e95 == 0, e95, e95 / (flat.amax(1) - flat.amin(1))).tolist())
 
 
 class Timetable:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from sidelight.core.errors import InvalidRequest
-from sidelight.core.sweep import Rows, Shared
+from sidelight.core.sweep import Placement, Rows, Shared
 
 TILE_ROWS = 8
 
@@ -56,6 +56,18 @@ def texts(tiles: Sequence[Rows], name: str) -> list[str]:
 
 def _wrong(name: str, part: object, wanted: str) -> InvalidRequest:
     return InvalidRequest(f"input.{name}", f"{wanted}, not {'nothing' if part is None else type(part).__name__}")
+
+
+def lay(parts: Sequence[torch.Tensor], rows: int, on: Placement, dtype: torch.dtype) -> torch.Tensor:
+    """The parts' rows as the model reads them, in one tensor filled up to `rows`; a single part itself if it is so."""
+    first = parts[0]
+    layout = on.layout(first.dim())
+    here = (first.device, first.dtype) == (on.device, dtype) and first.is_contiguous(memory_format=layout)
+    if len(parts) == 1 and len(first) == rows and here and not first.is_inference():
+        return first  # no copy
+    x = torch.empty((rows, *first.shape[1:]), dtype=dtype, device=on.device, memory_format=layout)
+    fill(x, parts)
+    return x
 
 
 def fill(out: torch.Tensor, parts: Sequence[torch.Tensor]) -> None:

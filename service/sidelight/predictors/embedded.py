@@ -10,11 +10,11 @@ from sidelight.core.ask import Ask, Forward
 from sidelight.core.errors import ModelFailed, SidelightError, Unknown, Unsupported
 from sidelight.core.predictor import Call, Endpoint, ModelSpec, TensorSpec
 from sidelight.core.sweep import Placement, Rows
-from sidelight.predictors.batching import TILE_ROWS, Batching, column, fill, texts
+from sidelight.predictors.batching import TILE_ROWS, Batching, column, lay, texts
 from sidelight.predictors.card import Card
 from sidelight.predictors.embedded_call import Finished, UnderWay, Watcher, translate
 from sidelight.predictors.fit import CHANNELS
-from sidelight.predictors.networks import Network
+from sidelight.predictors.networks import Network, picked
 from sidelight.predictors.serving import DTYPES, Offered, describe, row_shape
 from sidelight.predictors.tuning import Tuned, best_batch, tune
 
@@ -112,7 +112,7 @@ class EmbeddedPredictor:
         if self._whole:
             return torch.ones(shape, dtype=DTYPES[self._spec.input.datatype], device=on.device)
         x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        return x.to(device=on.device, dtype=on.dtype, memory_format=_layout(on, x.dim()))
+        return x.to(device=on.device, dtype=on.dtype, memory_format=on.layout(x.dim()))
 
     def _measured_batching(self, network: Network, wanted: int | None) -> Batching:
         if network.fixed_rows:
@@ -150,14 +150,9 @@ class EmbeddedPredictor:
         parts = column(tiles, self._spec.input.name)
         total = sum(map(len, parts))
         chunks = [(chunk, self._batching.padded(len(chunk), exact)) for chunk in self._batching.chunks(total)]
-        (last, padded), layout = chunks[-1], _layout(self.placement, parts[0].dim())
+        last, padded = chunks[-1]
         dtype = DTYPES[self._spec.input.datatype] if self._whole else self.placement.dtype
-        if len(parts) == 1 and last.start + padded == total and _is(parts[0], self._device, dtype, layout):
-            x = parts[0]  # no copy
-        else:
-            shape = (last.start + padded, *parts[0].shape[1:])
-            x = torch.empty(shape, dtype=dtype, device=self._device, memory_format=layout)
-            fill(x, parts)
+        x = lay(parts, last.start + padded, self.placement, dtype)
         return [(x[chunk.start : chunk.start + padded], len(chunk)) for chunk, padded in chunks]
 
     def _texts(self, tiles: Sequence[Rows], exact: bool) -> list[tuple[list[str], int]]:
@@ -183,13 +178,10 @@ class EmbeddedPredictor:
 
     def _output(self, y: Any) -> torch.Tensor:
         """[n, ...] of what the network returned: a tensor, or several by name or by place."""
-        if isinstance(y, torch.Tensor):
-            return y if y.dim() > 1 else y.unsqueeze(-1)
-        named = dict(y) if hasattr(y, "keys") else {str(place): part for place, part in enumerate(y)}
-        name = next(iter(named)) if len(named) == 1 else self._card.output
-        if name not in named:
-            raise self._card.error("output.name", f"one of the network's: {', '.join(named)}")
-        return self._output(named[name])
+        try:
+            return picked(y, self._card.output)
+        except KeyError as missing:
+            raise self._card.error("output.name", f"one of the network's: {missing.args[0]}") from None
 
 
 def _offered(network: Network, card: Card, version: str) -> Offered:
@@ -215,11 +207,3 @@ def _input_by_card(card: Card) -> TensorSpec:
     channels = CHANNELS[card.order or "RGB"]
     shape = (*card.crop, channels) if card.layout == "NHWC" else (channels, *card.crop)
     return TensorSpec(name, "FP32", shape)
-
-
-def _layout(on: Placement, axes: int) -> torch.memory_format:
-    return torch.channels_last if on.channels_last and axes == 4 else torch.contiguous_format
-
-
-def _is(rows: torch.Tensor, device: torch.device, dtype: torch.dtype, layout: torch.memory_format) -> bool:
-    return (rows.device, rows.dtype) == (device, dtype) and rows.is_contiguous(memory_format=layout)

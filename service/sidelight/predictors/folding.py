@@ -53,7 +53,7 @@ def _folded(module: nn.Module) -> Folded | None:
     calls = [node.target for node in graph.nodes if node.op == "call_module"]
     done = set()
     for node in graph.nodes:
-        if node.op != "call_module" or not isinstance(parts[node.target], _NORMS):
+        if node.op != "call_module" or type(parts[node.target]) not in _NORMS:  # a subclass may do more
             continue
         before = node.args[0]
         if before.op != "call_module" or not isinstance(parts[before.target], _CONVOLUTIONS):

@@ -80,6 +80,12 @@ def from_torchscript(path: Path, device: torch.device) -> Network:
 
 def from_exported(path: Path, device: torch.device) -> Network:
     """A file of torch.export.save (.pt2). Its dtype and memory layout are part of the graph."""
+    program, rows = exported(path, device)
+    return Network(program.module(), "torch.export", file_digest(path), fixed_rows=rows)
+
+
+def exported(path: Path, device: torch.device) -> tuple[torch.export.ExportedProgram, int | None]:
+    """The program of a file of torch.export.save on a device, and its batch size where it takes one only."""
     program = torch.export.load(path)
     if device.type != "cpu":
         from torch.export.passes import move_to_device_pass
@@ -87,8 +93,21 @@ def from_exported(path: Path, device: torch.device) -> Network:
         program = move_to_device_pass(program, device)
     inputs = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
     rows = inputs[0].meta["val"].shape[0]
-    fixed = rows if isinstance(rows, int) else None
-    return Network(program.module(), "torch.export", file_digest(path), fixed_rows=fixed)
+    return program, rows if isinstance(rows, int) else None
+
+
+def picked(y: Any, name: str | None) -> torch.Tensor:
+    """[n, ...] of what a network returned: a tensor, or of several the one of that name or at that place.
+
+    Raises KeyError with the names that there are.
+    """
+    if isinstance(y, torch.Tensor):
+        return y if y.dim() > 1 else y.unsqueeze(-1)
+    named = dict(y) if hasattr(y, "keys") else {str(place): part for place, part in enumerate(y)}
+    name = next(iter(named)) if len(named) == 1 else name
+    if name not in named:
+        raise KeyError(", ".join(named))
+    return picked(named[name], name)
 
 
 def from_onnx(path: Path, device: torch.device) -> Network:

@@ -13,13 +13,13 @@ from sidelight.core.errors import InvalidRequest, ModelFailed, SidelightError, U
 from sidelight.core.predictor import Call, Endpoint, ModelSpec, Twin, Unit
 from sidelight.core.sweep import Placement, Rows
 from sidelight.core.target import outputs, weighed
-from sidelight.predictors.batching import TILE_ROWS, Batching, column, fill, texts
+from sidelight.predictors.batching import TILE_ROWS, Batching, column, lay, texts
 from sidelight.predictors.embedded import EmbeddedPredictor
 from sidelight.predictors.embedded_call import Finished, UnderWay, Watcher, translate
 from sidelight.predictors.explanation import PROBES, probes
 from sidelight.predictors.layers import captured, narrowed, replaced, undisturbed
 from sidelight.predictors.listing import Listing, Samples, listed
-from sidelight.predictors.networks import Network
+from sidelight.predictors.networks import Network, picked
 from sidelight.predictors.randomised import Copies
 from sidelight.predictors.samples import LENGTHS, image_samples, text_samples, token_samples
 from sidelight.predictors.serving import row_shape
@@ -108,7 +108,7 @@ class TwinPredictor:
     def _trial(self, rows: int, on: Placement) -> torch.Tensor:
         shape = tuple(LENGTHS[0] if size == -1 else size for size in row_shape(self._spec))
         x = torch.randn((rows, *shape), generator=torch.Generator().manual_seed(0))
-        return x.to(device=on.device, dtype=on.dtype, memory_format=_layout(on, x.dim()))
+        return x.to(device=on.device, dtype=on.dtype, memory_format=on.layout(x.dim()))
 
     def _best_rows(self) -> int:
         if not self._image:
@@ -279,40 +279,25 @@ class TwinPredictor:
         return {"y": y.detach().flatten(1).float(), "s": s.detach(), **found}
 
     def _run(self, module: nn.Module, x: Batch) -> torch.Tensor:
-        y = self._picked(module(x))
-        return y if y.dim() > 1 else y.unsqueeze(-1)
+        """[n, ...]: the served model's output among what the network returned."""
+        y, name = module(x), self._spec.output.name
+        try:
+            return picked(y, name)
+        except KeyError as missing:
+            raise ModelFailed(self.name, f"its twin returns {missing.args[0]}, and no {name}") from None
 
     def _run_of(self, module: nn.Module) -> Callable[[Any], torch.Tensor]:
         return lambda x: self._run(module, x)
-
-    def _picked(self, y: Any) -> torch.Tensor:
-        """The served model's output among what the network returned."""
-        if isinstance(y, torch.Tensor):
-            return y
-        named = dict(y) if hasattr(y, "keys") else {str(place): part for place, part in enumerate(y)}
-        name = next(iter(named)) if len(named) == 1 else self._spec.output.name
-        if name not in named:
-            raise ModelFailed(self.name, f"its twin returns {', '.join(named)}, and no {name}")
-        return self._picked(named[name])
 
     # -- laying rows -------------------------------------------------------------------------------------------------
 
     def _laid(self, parts: Sequence[torch.Tensor], rows: int) -> torch.Tensor:
         """The rows as the network takes them, filled up to `rows` with the last."""
-        first, whole = parts[0], not parts[0].is_floating_point() and not self._image
-        dtype, layout = self._ids_dtype if whole else self.placement.dtype, _layout(self.placement, first.dim())
-        fits = len(parts) == 1 and len(first) == rows and (first.device, first.dtype) == (self._device, dtype)
-        if fits and first.is_contiguous(memory_format=layout) and not first.is_inference():
-            return first  # no copy
-        x = torch.empty((rows, *first.shape[1:]), dtype=dtype, device=self._device, memory_format=layout)
-        fill(x, parts)
-        return x
+        whole = not parts[0].is_floating_point() and not self._image
+        return lay(parts, rows, self.placement, self._ids_dtype if whole else self.placement.dtype)
 
     def _weights(self, tiles: Sequence[Rows], rows: int) -> torch.Tensor:
-        parts = column(tiles, "w")
-        w = torch.empty((rows, *parts[0].shape[1:]), dtype=torch.float64, device=self._device)
-        fill(w, parts)
-        return w
+        return lay(column(tiles, "w"), rows, self.placement, torch.float64)
 
     # -- one row before a cut ----------------------------------------------------------------------------------------
 
@@ -365,10 +350,6 @@ def _units(pieces: Callable[[str], Sequence[tuple[int, int]]]) -> Callable[[str]
 
 def _no_twin(spec: ModelSpec, why: str) -> Unsupported:
     return Unsupported("NO_TWIN", spec.name, f"model {spec.name} has no differentiable twin: {why}")
-
-
-def _layout(on: Placement, axes: int) -> torch.memory_format:
-    return torch.channels_last if on.channels_last and axes == 4 else torch.contiguous_format
 
 
 def _is_text(tiles: Sequence[Rows], name: str) -> bool:

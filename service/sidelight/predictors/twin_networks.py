@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sidelight.core.errors import Unsupported
-from sidelight.predictors.networks import Network, file_digest, from_factory, from_torchscript
+from sidelight.predictors.networks import Network, exported, file_digest, from_factory, from_torchscript
 
 
 def differentiable(source: str, where: str | Path, arguments: Mapping[str, Any], device: torch.device) -> Network:
@@ -24,18 +24,11 @@ def differentiable(source: str, where: str | Path, arguments: Mapping[str, Any],
 
 def from_export(path: Path, device: torch.device) -> Network:
     """A file of torch.export.save, taken apart into its modules again: hooks on the program's own never fire."""
-    program = torch.export.load(path)
-    if device.type != "cpu":
-        from torch.export.passes import move_to_device_pass
-
-        program = move_to_device_pass(program, device)
-    inputs = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
-    rows = inputs[0].meta["val"].shape[0]
+    program, rows = exported(path, device)
     module = torch.export.unflatten(program)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    fixed = rows if isinstance(rows, int) else None
-    return Network(module, "torch.export", file_digest(path), module, fixed_rows=fixed)
+    return Network(module, "torch.export", file_digest(path), module, fixed_rows=rows)
 
 
 def from_onnx(path: Path, device: torch.device) -> Network:

@@ -10,7 +10,6 @@ from sidelight.core.inputs import ImageInput
 from sidelight.core.job import Account, Job
 from sidelight.rpc.tensors import encode_tensor
 
-TINY = 1e-12  # of a target's size, below which nothing is relative to it
 ATTRIBUTIONS = len(types_pb2.Attribution.keys()) - 1
 
 
@@ -31,7 +30,7 @@ def encode_account(a: Account, *, features: bool, axes: tuple[str, ...]) -> type
     )
     if math.isfinite(a.target):
         message.baseline_output_value, message.target, message.error = a.baseline_output, a.target, a.error
-        message.error_relative = relative_error(a)
+        message.error_relative = a.error_relative
     if features:
         message.features.extend(encode_tensor(layer, values, ()) for layer, values in a.raw.items())
     if axes and a.map is not None:
@@ -39,29 +38,16 @@ def encode_account(a: Account, *, features: bool, axes: tuple[str, ...]) -> type
     return message
 
 
-def relative_error(a: Account) -> float:
-    """|E| / |T|; NaN where there is no finite baseline."""
-    return abs(a.error) / max(abs(a.target), TINY)
-
-
 def account_bytes(job: Job, params: Any, *, features: bool, maps: bool) -> int:
-    """Bytes of the tensors of one target's accounts, as far as the layers' shapes are known beforehand."""
+    """Bytes of the tensors of one target's accounts, as far as the shapes of the layers that were settled are known."""
     if not hasattr(params, "layers") or job.twin is None:
         return 0
     several = getattr(params, "attributions", None)
     count = 1 if several is None else len(several) or ATTRIBUTIONS
     total = math.prod(job.input.shape) * maps if several is not None else 0
     if features:
-        total += sum(_numbers(job, layer) for layer in params.layers or _default(job, params))
+        total += sum(_numbers(job, layer) for layer in params.layers)
     return 4 * count * total
-
-
-def _default(job: Job, params: Any) -> tuple[str, ...]:
-    """The layers that are meant where none is named; where that cannot be told here, the largest that it may be."""
-    assert job.twin is not None
-    if not hasattr(params, "nodes"):  # Grad-CAM and its like take the last layer with positions
-        return (max((layer.name for layer in job.twin.layers), key=lambda name: _numbers(job, name), default=INPUT),)
-    return (INPUT,) if isinstance(job.input, ImageInput) else (job.twin.embedding,)
 
 
 def _numbers(job: Job, layer: str) -> int:

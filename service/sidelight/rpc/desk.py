@@ -20,7 +20,6 @@ from sidelight.engine.gate import Gate
 from sidelight.engine.mailbox import Mailbox, Progress
 from sidelight.engine.observer import Label
 from sidelight.engine.threads import alone
-from sidelight.rpc.accounts import relative_error
 from sidelight.rpc.decode import Part, Question, decode
 from sidelight.rpc.encode import Spent, encode, set_timing
 from sidelight.rpc.observer import RpcObserver, request_id
@@ -169,7 +168,7 @@ class Desk:
             self.observer.answered(question.method.name, name, explanation.converged, stop.value)
             for first, *_ in explanation.result.accounts:
                 if math.isfinite(first.error):
-                    self.observer.attribution_error(question.method.name, name, relative_error(first))
+                    self.observer.attribution_error(question.method.name, name, first.error_relative)
             if explanation.twin_gap is not None:
                 self.observer.twin_gap(name, explanation.twin_gap)
 

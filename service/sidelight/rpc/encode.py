@@ -17,7 +17,7 @@ from sidelight.core.job import Segments
 from sidelight.core.metric import Measure, Metric
 from sidelight.core.sweep import Stop
 from sidelight.predictors.fit import unfit
-from sidelight.rpc.accounts import account_bytes, encode_account, relative_error
+from sidelight.rpc.accounts import account_bytes, encode_account
 from sidelight.rpc.baselines import resolved_baseline
 from sidelight.rpc.decode import Part, Question
 from sidelight.rpc.overlay import overlay
@@ -159,7 +159,7 @@ def _result(question: Question, part: Part, e: Explanation, t: int, overlay_byte
         result.attributions.extend(encode_account(a, features=wanted.features, axes=own) for a in accounts)
         if math.isfinite(accounts[0].error):
             result.attribution_error = accounts[0].error
-            result.attribution_error_relative = relative_error(accounts[0])
+            result.attribution_error_relative = accounts[0].error_relative
     if saliency.rest is not None:
         result.rest = saliency.rest[t].item()
     if wanted.map:
