@@ -131,9 +131,10 @@ def test_the_scores_are_of_the_target_and_its_link():
 def test_a_score_that_is_not_finite_costs_its_metric_and_not_the_explanation():
     """A probability of 0 on a half-hidden input has no logarithm; the map and the other metrics are worth having."""
     x, target = picture((4, 4)), Target(OutputKind.PROBABILITIES, Link.LOG_PROBABILITY, (0,))
-    shares = iter([0.5, 0.25])  # input and baseline, asked for first
+    shares, asked_of = iter([0.5, 0.25]), []  # input and baseline, asked for first
 
     def answer(ask, columns):
+        asked_of.append(len(columns["x"]))
         p = torch.tensor([next(shares, 0.0) for _ in columns["x"]], dtype=torch.float64)
         return {"y": torch.stack([p, 1 - p], 1)}
 
@@ -145,4 +146,5 @@ def test_a_score_that_is_not_finite_costs_its_metric_and_not_the_explanation():
     found = run(explain(job, lambda y: target, given, given.params(map=torch.ones(4, 4)), metrics=asked), answer)
     reason, measure = found.measures
     assert "not finite" in reason
+    assert asked_of == [2, 7]  # what follows is not asked for
     assert float(measure.values["mass"][0]) == 1
