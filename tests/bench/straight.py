@@ -35,7 +35,7 @@ class Line:
 
     def adaptive(self, tolerance: float, most: int = 400) -> tuple[list[Integral], np.ndarray]:
         """What the adaptive rule has after each round, and its nodes; its ends are nodes, so it has no other rows."""
-        rule, rounds, nodes = Adaptive(tolerance, torch.ones(self.z.numel()), None, most), [], []
+        rule, rounds, nodes = Adaptive(tolerance, torch.ones(self.z.numel()), most), [], []
         while wanted := rule.next():
             for alpha, s, g in zip(wanted, *self.at(np.array(wanted)), strict=True):
                 rule.add(alpha, float(s), torch.from_numpy(g))

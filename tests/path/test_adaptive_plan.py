@@ -1,10 +1,12 @@
 """The adaptive rule, the blur path and the guided path as parts of an explanation; budgets and deadlines."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from differentiable import WIDE, Answers
 from inline import inline
-from path_nets import gelu_net, image_job, run, seeded
+from path_nets import gelu_net, image_job, run, seeded, vector_job
 from sidelight.core.baseline import Blur
 from sidelight.core.errors import InvalidRequest
 from sidelight.core.explanation import Explanation
@@ -12,6 +14,7 @@ from sidelight.core.inputs import ImageInput
 from sidelight.core.sweep import Meter, Stop, Stopped, metered
 from sidelight.path.options import Attribution, Options, Path, Quadrature
 from sidelight.path.plan import attribute
+from torch import nn
 
 IG, EG = Attribution.INTEGRATED_GRADIENTS, Attribution.EXPECTED_GRADIENTS
 
@@ -104,3 +107,49 @@ def test_the_other_paths_have_the_same_target_and_another_map(path):
         assert abs(two.error) < 0.02 * abs(two.target)
         assert (one.map - two.map).abs().sum() > 0.01 * one.map.abs().sum()
         assert path.value in two.rule
+
+
+class Cubic(nn.Module):
+    """g(x) = sum x + x^5 / 5: over x - d and x + d the maps cancel but for the fifth powers."""
+
+    def forward(self, x):
+        return (x + 0.2 * x**5).flatten(1).sum(1, keepdim=True)
+
+
+def test_the_indicator_over_several_baselines_is_that_of_their_mean_map():
+    z = torch.full((2, 2, 2), 0.1).double()
+    one, other = (vector_job(Cubic(), z, z + d, tolerance=1e-2) for d in (0.9, -0.91))
+    alone = [run(job, Cubic(), IG).accounts[0][0] for job in (one, other)]
+    both = run(replace(one, others=(other.input,)), Cubic(), IG).accounts[0][0]
+    maps = [a.raw["input"] for a in alone]
+    errors = sum(a.indicator * float(m.abs().sum()) for a, m in zip(alone, maps, strict=True))
+    assert both.indicator == pytest.approx(errors / float(sum(maps).abs().sum()))
+    assert all(a.indicator <= 1e-2 for a in alone) and both.indicator > 1e-2 and not both.converged
+
+
+class Hill(nn.Module):
+    """g(x) = sum x exp(-x): it goes up to 1, and at FAR is down at what it was at 0.3."""
+
+    def forward(self, x):
+        return (x * (-x).exp()).flatten(1).sum(1, keepdim=True)
+
+
+FAR = 2.36456825
+
+
+@pytest.mark.parametrize("options", [{}, {"quadrature": Quadrature.MIDPOINT, "nodes": 9}], ids=["adaptive", "fixed"])
+def test_converged_is_only_what_leaves_no_more_of_its_target_than_the_tolerance(options):
+    b, up = torch.tensor([0.3, 1]).double().view(1, 1, 2), torch.tensor([1, 0.8]).double().view(1, 1, 2)
+    cancels = torch.tensor([1, FAR]).double().view(1, 1, 2)
+    there, back = (
+        run(vector_job(Hill(), z, b, tolerance=1e-2), Hill(), IG, **options).accounts[0][0] for z in (up, cancels)
+    )
+    assert there.converged and there.error_relative <= 1e-2
+    assert not back.converged and back.error_relative > 1e-2
+    assert options or (back.residual <= 1e-2 and back.indicator <= 1e-2)  # what the rule itself stops by
+
+
+def test_an_error_that_is_rounding_does_not_keep_a_map_from_converging():
+    z = torch.full((1, 2, 2), 3.0).double()
+    found = run(vector_job(Hill(), z, z, tolerance=1e-2), Hill(), IG).accounts[0][0]
+    assert found.converged and found.target == 0

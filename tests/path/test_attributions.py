@@ -4,12 +4,14 @@ import math
 
 import pytest
 import torch
-from differentiable import WIDE
+from differentiable import WIDE, Answers
+from inline import inline
 from path_nets import Residual, Transformer, gelu_net, image_job, relu_net, run, seeded, token_job
 from path_replicas import INPUT, Head, attribution, features, hessian_along, integrated
-from sidelight.core.errors import Unsupported
+from sidelight.core.errors import InvalidRequest, Unsupported
 from sidelight.core.target import Link, OutputKind, Target
-from sidelight.path.options import Attribution, Quadrature
+from sidelight.path.fusion import fused
+from sidelight.path.options import Attribution, Options, Path, Quadrature
 from torch import nn
 
 PLAIN = [a for a in Attribution if a is not Attribution.EXPECTED_GRADIENTS]
@@ -197,3 +199,55 @@ def test_what_has_no_baseline_says_only_that():
     told = run(image_job(seeded(gelu_net)), seeded(gelu_net), Attribution.GRADIENT).accounts[0][0]
     assert list(told.parts) == ["no_baseline"]
     assert math.isnan(told.error) and math.isnan(told.baseline_output)
+
+
+@pytest.mark.parametrize(("path", "tolerance"), [(Path.GUIDED, None), (Path.STRAIGHT, 1e-2)])
+def test_a_gradient_that_is_not_finite_is_refused_before_a_rule_is_led_by_it(path, tolerance):
+    module = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(360, 4), Root(), nn.Linear(4, 2)))
+    with pytest.raises(Unsupported, match="not finite") as refused:
+        run(image_job(module, tolerance=tolerance), module, Attribution.INTEGRATED_GRADIENTS, path=path)
+    assert refused.value.reason == "NON_FINITE_GRADIENT"
+    assert run.answers.counts["gradient"] <= 5
+
+
+def test_of_several_baselines_the_output_on_each_is_told():
+    module = seeded(gelu_net)
+    job = image_job(module, others=2)
+    account = run(job, module, Attribution.INTEGRATED_GRADIENTS).accounts[0][0]
+    rows = [x.blend(torch.zeros(1, *x.shape), WIDE)["x"] for x in (job.input, *job.others)]
+    with torch.no_grad():
+        wanted = module(torch.cat(rows))[:, 1].tolist()
+    assert account.baseline_outputs == pytest.approx(wanted)
+    assert account.baseline_output == pytest.approx(sum(wanted) / 3)
+    assert run(image_job(module), module, Attribution.TAYLOR).accounts[0][0].baseline_outputs == ()
+
+
+class Patches(nn.Module):
+    """A vision transformer of one block, whose head reads the class token."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.embed = nn.Conv2d(3, width, 4, stride=4)
+        self.first = nn.Parameter(torch.randn(1, 1, width))
+        self.tokens = nn.Identity()
+        self.block = nn.TransformerEncoderLayer(width, 2, 16, 0.0, "gelu", batch_first=True)
+        self.head = nn.Linear(width, 3)
+
+    def forward(self, x):
+        patches = self.embed(x).flatten(2).transpose(1, 2)
+        return self.head(self.block(self.tokens(torch.cat([self.first.expand(len(x), -1, -1), patches], 1)))[:, 0])
+
+
+def test_a_layer_after_which_the_class_token_alone_is_read_is_refused_with_an_earlier_one():
+    module = seeded(Patches)
+    job = image_job(module, cuts=("tokens", "block", "head"), size=(16, 16))
+    with pytest.raises(InvalidRequest, match=r"layer_cam\.layers: name an earlier one \(tokens\).* block "):
+        cam(job, module)
+    assert cam(job, module, layers=("tokens",)).maps.any()
+    whole = run(job, module, Attribution.INTEGRATED_GRADIENTS, layers=("block",))  # all of it is in the rest
+    assert not whole.maps.any() and float(whole.rest[0]) == pytest.approx(whole.accounts[0][0].result)
+
+
+def cam(job, module, **options):
+    chosen = Options("layer_cam", (Attribution.LAYER_CAM,), last=True, fuses=True, **options)
+    return inline(fused(job, chosen), Answers(module), on=WIDE)

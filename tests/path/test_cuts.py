@@ -1,13 +1,17 @@
 """Layers that are no cut: refused by name of what passes by, or taken and what passes by told."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from differentiable import WIDE
-from path_nets import Residual, image_job, run, seeded
+from path_nets import Residual, Transformer, image_job, run, seeded, token_job
 from path_replicas import Head, features
 from sidelight.core.baseline import FeatureZero
 from sidelight.core.errors import InvalidRequest, Unsupported
+from sidelight.core.target import Link, OutputKind
 from sidelight.path.options import Attribution
+from torch import nn
 
 IG = Attribution.INTEGRATED_GRADIENTS
 CUTS = ("stem", "sum", "pool", "head")
@@ -42,8 +46,8 @@ def test_a_set_is_tried_by_another_input_with_the_layers_held_fixed():
     net = seeded(Residual)
     job = image_job(net, cuts=("sum", "pool", "head"))  # as if the stem were not known as one
     found = run(job, net, IG, layers=("stem", "branch"), nodes=5)
-    assert run.answers.counts == {"activation": 2, "forward": 4, "gradient": 5}
-    assert found.accounts[0][0].evaluations == 11
+    assert run.answers.counts == {"activation": 2, "forward": 4 + 2, "gradient": 5}
+    assert found.accounts[0][0].evaluations == 13
     with pytest.raises(Unsupported, match=r"branch.0, branch.1 together are no cut"):
         run(job, net, IG, layers=("branch.0", "branch.1"))
 
@@ -94,3 +98,40 @@ def test_a_model_without_a_twin_is_refused():
     job, net = job_and_net(twin=None)
     with pytest.raises(Unsupported, match="no differentiable twin"):
         run(job, net, IG)
+
+
+class Saturated(nn.Module):
+    """Serves probabilities that are 0 and 1 where its main branch has an image's values, whatever the other one has."""
+
+    def __init__(self):
+        super().__init__()
+        self.main, self.side = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+        self.again, self.head = nn.Identity(), nn.Linear(4, 3)
+
+    def forward(self, x):
+        h = 1e3 * self.again(self.main(x)) + self.side(x)
+        return self.head(h.mean((2, 3))).softmax(1)
+
+
+def test_a_set_that_is_no_cut_is_found_out_where_the_baseline_is_the_input_itself():
+    job, net = job_and_net()
+    job = image_job(net, cuts=("sum", "pool", "head"))
+    job = replace(job, input=replace(job.input, baseline=job.input.pixels))
+    with pytest.raises(Unsupported, match="together are no cut"):
+        run(job, net, IG, layers=("branch.0", "branch.1"))
+    run(job, net, IG, layers=("stem", "branch"), nodes=2)
+
+
+def test_a_set_that_is_no_cut_is_found_out_where_it_saturates_the_output():
+    net = seeded(Saturated)
+    job = image_job(net, cuts=("head",), kind=OutputKind.PROBABILITIES, link=Link.PROBABILITY)
+    with pytest.raises(Unsupported, match="together are no cut"):
+        run(job, net, IG, layers=("main", "again"))
+    run(job, net, IG, layers=("main", "side"), nodes=2)
+
+
+def test_a_set_in_a_text_is_tried_by_other_tokens_though_the_baseline_is_the_text_itself():
+    net = seeded(Transformer)
+    job = token_job(net, [5, 5, 5], replacement=5, cuts=("block", "head"))
+    with pytest.raises(Unsupported, match="together are no cut"):
+        run(job, net, IG, layers=("block.linear2", "block.linear1"))

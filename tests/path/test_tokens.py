@@ -5,10 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 from reading import BEGIN, BLANK, END, Reader, twin_of
+from sidelight.core.ask import Model
+from sidelight.core.baseline import FeatureZero
 from sidelight.core.errors import InvalidRequest, Unsupported
 from sidelight.core.inputs import TextInput, TokenInput, words
+from sidelight.core.job import Job
+from sidelight.core.stream import Stream
 from sidelight.core.sweep import Placement
-from sidelight.path.tokens import at_twin
+from sidelight.core.target import Link, OutputKind, Target
+from sidelight.path.tokens import at_twin, on_twin
 
 TEXT = "Crème-brûlée wasn’t a joy 😀"
 reader = Reader()
@@ -71,3 +76,21 @@ def test_a_module_that_tells_no_tokens_is_refused_with_what_it_lacks():
 def test_an_image_or_any_other_input_stays_itself():
     x = object()
     assert at_twin(x, twin) is x
+
+
+def test_an_unlike_text_has_other_ordinary_tokens_everywhere_and_the_same_special_ones():
+    for x in (text_input(), TokenInput("ids", torch.tensor([BEGIN, 4, 9, END, 0]), 5)):
+        paired = at_twin(x, twin)
+        same = paired.unlike == paired.ids
+        assert same.tolist() == [i in twin.specials for i in paired.ids.tolist()]
+        assert not set(paired.unlike[~same].tolist()) & twin.specials
+
+
+def test_a_baseline_of_the_layer_needs_no_token_that_stands_for_any():
+    bare = replace(twin, blank=None)
+    target = Target(OutputKind.LOGITS, Link.LOGIT, (0,))
+    job = Job(Model("m", "1"), text_input(), target, Stream(0), twin=bare)
+    with pytest.raises(InvalidRequest):
+        on_twin(job, bare)
+    paired = on_twin(replace(job, at_layer=FeatureZero()), bare).input
+    assert tuple(paired.ids.tolist()) == reader.ids(TEXT)

@@ -1,6 +1,7 @@
 """Path attribution through the whole service, by the twin of a small network in this process."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import grpc
 import numpy as np
@@ -9,8 +10,14 @@ import torch
 from google.rpc import error_details_pb2
 from in_process import array, details, encoded, pixels, request, running
 from path_nets import Residual, image_job, run, seeded
+from reading import Reader, twin_of
+from sidelight.core.ask import Model
+from sidelight.core.inputs import TextInput, words
+from sidelight.core.job import Job
+from sidelight.core.predictor import Layer
 from sidelight.core.registry import find
-from sidelight.core.target import OutputKind
+from sidelight.core.stream import Stream
+from sidelight.core.target import Link, OutputKind, Target
 from sidelight.methods.compare import CompareParams
 from sidelight.path.options import Attribution
 from sidelight.predictors import networks
@@ -21,23 +28,30 @@ from sidelight.rpc.accounts import account_bytes, encode_account
 from sidelight.watch import TwinSource
 from sidelight_proto.v1 import path_pb2, types_pb2
 from sidelight_proto.v1.explanation_pb2 import ExplainStreamRequest, GetCatalogueRequest
+from torch import nn
 
 SIZE = (28, 24)
 INTEGRATED = types_pb2.ATTRIBUTION_INTEGRATED_GRADIENTS
 
 
-@pytest.fixture
-async def up():
-    torch.manual_seed(0)
-    net = Residual().eval()
+@asynccontextmanager
+async def serving(net, kind=OutputKind.LOGITS):
+    """`net` with its twin."""
     card = Card(
         "net", "image", input="x", crop=SIZE, scale=1 / 255, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25),
-        output_kind=OutputKind.LOGITS,
+        output_kind=kind,
     )  # fmt: skip
     network = networks.Network(net, "python", networks.weights_digest(net), net)
     predictor = EmbeddedPredictor(network, card, batch_rows=8, channels_last=False)
     twins = {"net": TwinSource(lambda predictor, spec: own_twin(predictor, spec, batch_rows=8))}
     async with running(predictor, twins=twins) as service:
+        yield service
+
+
+@pytest.fixture
+async def up():
+    torch.manual_seed(0)
+    async with serving(Residual().eval()) as service:
         yield service
 
 
@@ -169,6 +183,7 @@ async def test_metrics_measure_path_attributions(up):
         ({"integrated_gradients": None, "compare": {"attributions": [0]}}, "compare.attributions[0]"),
         ({"integrated_gradients": None, "path_attribution": {"attribution": 3, "path": 3}}, "path_attribution.path"),
         ({"integrated_gradients": {"layers": ["head"]}}, "integrated_gradients.layers"),
+        ({"integrated_gradients": {"quadrature": 2, "path": 3}}, "integrated_gradients.quadrature"),
         ({"budget": {"max_evaluations": 5}}, "budget.max_evaluations"),
     ],
 )
@@ -215,6 +230,16 @@ def test_the_bytes_of_features_and_maps_are_known_beforehand(layers):
     assert account_bytes(job, params, features=False, maps=False) == 0
 
 
+def test_the_bytes_of_a_layer_that_varies_with_the_text_are_known_by_its_tokens():
+    reader = Reader()
+    text = "a truly wonderful film"
+    twin = twin_of(reader, (Layer("embed", (-1, 8), True),))
+    x = TextInput("text", text, words(text))
+    job = Job(Model("m", "1"), x, Target(OutputKind.LOGITS, Link.LOGIT), Stream(1), twin=twin)
+    params = CompareParams((Attribution.INTEGRATED_GRADIENTS,), ("embed",))
+    assert account_bytes(job, params, features=True, maps=False) == 4 * 8 * len(reader.ids(text))
+
+
 async def test_neighbours_do_not_change_an_answer(up):
     """A rule that branches on its answers is the same to the last bit; a fixed one, as far as batches are."""
     tolerance = types_pb2.Budget(tolerance=0.02)
@@ -242,3 +267,59 @@ async def test_a_baseline_that_leaves_nothing_to_explain_is_warned_of(up):
     same = types_pb2.Baseline(image={"image": encoded(pixels(*SIZE))})
     answer = await up.stub.Explain(asked(baseline=same))
     assert any("little to explain" in warning for warning in answer.results[0].warnings)
+
+
+async def test_of_several_baselines_the_output_on_each_is_told_and_a_guided_path_is_echoed_without_a_rule(up):
+    several = types_pb2.Baseline(distribution={"baselines": [{"model_mean": {}}, {"blur": {}}]})
+    answer = await up.stub.Explain(asked(baseline=several, integrated_gradients={"path": 3, "nodes": 4}))
+    (told,) = answer.results[0].attributions
+    assert len(told.baseline_output_values) == 2
+    assert sum(told.baseline_output_values) / 2 == pytest.approx(told.baseline_output_value)
+    assert told.evaluations == 2 * 5
+    assert not answer.resolved.integrated_gradients.HasField("quadrature")
+    again = answer.resolved
+    again.input.CopyFrom(asked().input)
+    assert (await up.stub.Explain(again)).results[0].maps == answer.results[0].maps
+
+
+class Sure(nn.Module):
+    """Probabilities of which float32 leaves exactly 0 and 1, of bright images and of dark ones the other way round."""
+
+    def forward(self, x):
+        s = 500 * x.mean((1, 2, 3)).unsqueeze(1)
+        return torch.cat([s, -s], 1).softmax(1)
+
+
+class Root(nn.Module):
+    """The root of a channel's range, which has no finite gradient where that is 0: on one colour."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = Residual()
+
+    def forward(self, x):
+        red = x[:, 0].flatten(1)
+        return self.net(x) + (red.amax(1, keepdim=True) - red.amin(1, keepdim=True)).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("net", "kind", "fields", "reason"),
+    [
+        (Sure, OutputKind.PROBABILITIES, {"link": types_pb2.LINK_LOG_PROBABILITY}, "NON_FINITE_SCORE"),
+        (Root, OutputKind.LOGITS, {}, "NON_FINITE_GRADIENT"),
+    ],
+)
+async def test_what_is_made_of_finite_outputs_is_no_fault_of_the_model(net, kind, fields, reason):
+    torch.manual_seed(0)
+    dark = types_pb2.Baseline(constant={"value": [0.0]})
+    async with serving(net().eval(), kind) as service:
+        for method in ({"nodes": 4, "quadrature": 5}, {"path": 3, "nodes": 4}, {"quadrature": 6}):
+            budget = types_pb2.Budget(tolerance=0.1) if method == {"quadrature": 6} else None
+            request = asked(
+                target=types_pb2.Target(**fields), baseline=dark, integrated_gradients=method, budget=budget
+            )
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await service.stub.Explain(request)
+            assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+            (info,) = details(refused.value, error_details_pb2.ErrorInfo)
+            assert info.reason == reason

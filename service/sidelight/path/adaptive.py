@@ -8,7 +8,8 @@ would have surprised its neighbours most; then those in the panels with the larg
 Residual. A panel is four neighbouring gaps. What its map should add up to is known from the scores that come with the
 gradients:  r = |Σ_j A_j(panel) - (φ(c) - φ(a))|,  φ(α) = g(b + αΔ).  Σ r bounds the error of the sum over any union of
 panels. It is told over the variation of φ, the sum of |φ(c) - φ(a)| over gaps, which is |T| or more: of a score that
-goes up and comes down again T may be 0. Weights that would make r vanish are not looked for: they make maps worse.
+goes up and comes down again T may be 0. Where φ hardly moves it is told over τ, of which the tolerance is what float32
+makes of its values, a rounding a panel. Weights that would make r vanish are not looked for: they make maps worse.
 
 Indicator. It estimates the map's own error, L1 over L1:
 
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 import torch
 
 from sidelight.path.parabolas import integrals, surprises
+from sidelight.path.rules import ROUNDING
 
 FIRST = 5  # nodes of the first round, evenly spaced
 PANEL = 4  # gaps
@@ -36,7 +38,6 @@ FAINT = 1e-200  # where nothing surprises, gaps count by their length
 LARGE = 0.5  # of the largest share: the least of a gap that a round halves
 GAINED = 0.9  # of a gap's share, by halving it, as a round expects, in order not to go too far
 BLOCK, TOGETHER = 1 << 14, 16  # features and nodes at a time, so that what is computed from all of them stays small
-KEPT = 1 << 28  # bytes of gradients, more than which no integral keeps
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,52 +45,54 @@ class Integral:
     """The map A [d] in float64 and what is known of its error."""
 
     map: torch.Tensor
-    residual: float  # Σ r over the variation of φ
+    residual: float  # Σ r over the variation of φ, or τ
     indicator: float  # estimated |error|₁ / |A|₁
-    converged: bool  # both within the tolerance
+    converged: bool  # both within the tolerance: of T itself, that |E| is too is for the caller to see
     nodes: int  # gradients taken
 
 
 class Adaptive:
     """One integral. Take `next`, `add` the answer of each node that it names, and so on until it names none.
 
-    Keeps the gradients in the dtype in which they came, 256 MiB of them at most: where those are full it ends, as it
-    does at `most` nodes.
+    Keeps the gradients in the dtype in which they came.
     """
 
-    def __init__(self, tolerance: float, delta: torch.Tensor, ends: tuple[float, float] | None, most: int) -> None:
-        """`delta` [d], z - b; `ends`, g(b) and g(z), None: as the nodes 0 and 1 tell; `most`, nodes.
-
-        Raises ValueError where fewer than 5 nodes are allowed.
-        """
+    def __init__(self, tolerance: float, delta: torch.Tensor, most: int) -> None:
+        """`delta` [d], z - b; `most`, nodes. Raises ValueError where those are fewer than 5."""
         if most < FIRST:
             raise ValueError(f"the adaptive rule begins with {FIRST} nodes, and {most} are allowed")
         self._tolerance, self._delta, self._most = tolerance, delta.double().flatten(), most
-        self._scores: dict[float, float] = dict(zip((0.0, 1.0), ends or (), strict=False))
+        self._scores: dict[float, float] = {}
         self._gradients: dict[float, torch.Tensor] = {}
         self._wanted = [k / (FIRST - 1) for k in range(FIRST)]
         self._found: Integral | None = None
 
     def next(self) -> list[float]:
         """The alphas wanted in this round, ascending; none once it has converged or may have no more nodes."""
+        self._settle()
         return list(self._wanted)
 
     def add(self, alpha: float, score: float, gradient: torch.Tensor) -> None:
-        """The answer of one node, in the order of `next`: g(b + alpha Δ), and its gradient [d] there."""
+        """The answer of one node, in the order of `next`: g(b + alpha Δ), and its gradient [d] there. It is only kept:
+        what it comes to is found in `next`, since a lane that waits for a fold waits for nothing else."""
         if self._wanted[:1] != [alpha]:
             raise ValueError(f"node {alpha} is not the one that comes next")
-        self._scores.setdefault(alpha, score)
+        self._scores[alpha] = score
         self._gradients[alpha] = gradient.detach().flatten().clone()  # a view would keep its whole batch
         del self._wanted[0]
-        if not self._wanted:
-            self._found, shares = self._weigh()
-            self._wanted = self._middles(self._found, shares)
 
     def value(self) -> Integral:
         """The integral after the last whole round. Raises ValueError before the first."""
+        self._settle()
         if self._found is None:
             raise ValueError("the first round is not whole")
         return self._found
+
+    def _settle(self) -> None:
+        """Weigh the answers of a round that has become whole."""
+        if not self._wanted and (self._found is None or self._found.nodes < len(self._gradients)):
+            self._found, shares = self._weigh()
+            self._wanted = self._middles(self._found, shares)
 
     def _weigh(self) -> tuple[Integral, torch.Tensor]:
         """The integral, and each gap's share [gaps] in what keeps it from having converged."""
@@ -117,10 +120,11 @@ class Adaptive:
         smooth = min(max(_ratio(cubics, lines), RESOLVED), 1.0)
         indicator = JUMPS * smooth**SMOOTH * _ratio(apart, float(A.abs().sum()))
 
-        rises = torch.tensor([self._scores[alpha] for alpha in alphas], dtype=torch.float64).diff()
-        panel = torch.arange(n - 1) // PANEL
+        scores = torch.tensor([self._scores[alpha] for alpha in alphas], dtype=torch.float64)
+        rises, panel = scores.diff(), torch.arange(n - 1) // PANEL
         r = _sums(rule @ slopes - rises, panel).abs()
-        residual = _ratio(float(r.sum()), float(rises.abs().sum()))
+        tau = ROUNDING * float(scores.abs().max()) * len(r) / self._tolerance
+        residual = _ratio(float(r.sum()), max(float(rises.abs().sum()), tau))
 
         rough = surprised[1] + LINES * surprised[0] + FAINT
         shares = h * (rough[1:] + rough[:-1])
@@ -131,8 +135,7 @@ class Adaptive:
 
     def _middles(self, found: Integral, shares: torch.Tensor) -> list[float]:
         """Those of the gaps to halve: of large share, and no more than promise to be enough."""
-        one = self._gradients[0.0]
-        room = min(self._most, KEPT // max(one.numel() * one.element_size(), 1)) - found.nodes
+        room = self._most - found.nodes
         if found.converged or room <= 0:
             return []
         above = found.indicator if found.indicator > self._tolerance else found.residual

@@ -14,7 +14,7 @@ from sidelight.path.checks import adapts
 from sidelight.path.ends import End
 from sidelight.path.fixed import draws, legs, rule_of, slots, table_of
 from sidelight.path.gradients import Sums
-from sidelight.path.ledger import Finding, Ledger, Total
+from sidelight.path.ledger import Finding, Ledger
 from sidelight.path.lines import Lines
 from sidelight.path.options import Attribution, Options, Path
 from sidelight.path.scene import Scene
@@ -36,12 +36,10 @@ class Batch:
 
     def findings(self) -> Iterator[tuple[tuple[Attribution, int], Finding]]:
         """Of every attribution and target."""
-        for (kind, target), groups in self.ledger.totals.items():
-            groups = [group for group in groups if group.paths]
-            total = Total.of(groups)
+        for (kind, target), total in self.ledger.totals.items():
             words = self.words[kind].format(paths=total.paths)
-            apart = tuple(groups) if len(groups) > 1 else ()
-            yield (kind, target), Finding(*total.mean(), words, total.nodes + self.ends[kind], groups=apart)
+            groups = tuple(group for group in self.ledger.groups[kind, target] if group.paths)
+            yield (kind, target), Finding(*total.mean(), words, total.nodes + self.ends[kind], groups=groups)
 
     def scores(self, targets: int) -> dict[End, torch.Tensor]:
         """[T] at every end that gradients were taken at, or are to be (then NaN)."""
@@ -61,7 +59,7 @@ def straight(job: Job, options: Options, lines: Lines, scene: Scene, wanted: end
     kinds = [kind for kind in options.attributions if kind not in apart]
     if not kinds:
         return None
-    rule, ledger = rule_of(options), Ledger(scene.channels)
+    rule, ledger = rule_of(options), Ledger(scene.grids)
     uses, tables = slots(kinds, rule)
     fold = Sums(lines, legs(len(lines), len(lines.b), job.target.count, uses, tables), ledger.taker(lines, uses))
     asked = {}
@@ -81,7 +79,7 @@ def blurred(job: Job, options: Options, lines: Lines, scene: Scene, wanted: ends
     if options.path is not Path.BLUR:
         return None
     assert isinstance(job.input, ImageInput)  # the options were checked
-    rule, ledger, ways = rule_of(options), Ledger(scene.channels), [blur(job.input)]
+    rule, ledger, ways = rule_of(options), Ledger(scene.grids), [blur(job.input)]
     uses, tables = slots([IG], rule)
     fold = Sums(ways, legs(1, 1, job.target.count, uses, tables), ledger.taker(ways, uses, curved=True))
     words = {IG: f"{rule.words} along the blur path"}
@@ -92,7 +90,7 @@ def drawn(job: Job, options: Options, lines: Lines, scene: Scene, wanted: ends.W
     """Random draws of baseline and point, in groups whose spread tells the error. Some of them are an answer too."""
     if EG not in options.attributions:
         return None
-    ledger = Ledger(scene.channels, min(GROUPS, options.draws))
+    ledger = Ledger(scene.grids, min(GROUPS, options.draws))
     chosen = draws(job, options.draws, options.smooth_copies, len(lines.b))
     fold = Sums(lines, chosen, ledger.taker(lines, {EG: 0}))
     words = {EG: "{paths} random draws of baseline and point"}

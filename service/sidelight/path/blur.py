@@ -22,6 +22,7 @@ from sidelight.core.job import Job
 from sidelight.core.sweep import Placement
 from sidelight.path.line import Features
 
+SLOPES = 64  # of nodes that are kept, each as large as the image: every target goes through the same ones
 FINE = 0.5  # s, pixels: below it a sampled Gaussian is next to none
 
 
@@ -45,6 +46,7 @@ class Blurred:
         self._pixels = x.pixels.double()  # [C, H, W]
         self._space, self.sigma = x.space, x.sigma
         self._radius = max(1, math.ceil(4 * x.sigma))
+        self._slopes: dict[float, torch.Tensor] = {}
 
     @cached_property
     def z(self) -> Features:
@@ -58,12 +60,19 @@ class Blurred:
         return {INPUT: torch.stack([self._at(alpha) for alpha in alphas]).to(on.device, on.dtype)}
 
     def slope(self, alpha: float) -> Features:
+        found = self._slopes.get(alpha)
+        if found is None:
+            found = self._slope(alpha)
+            if len(self._slopes) < SLOPES:  # the first stay: all are gone through in turn
+                self._slopes[alpha] = found
+        return {INPUT: found}
+
+    def _slope(self, alpha: float) -> torch.Tensor:
         rows, columns = self._kernels(alpha)
         along = self._along(alpha)
-        down, across = (self._slopes(alpha, n) for n in self._pixels.shape[1:])
+        down, across = (self._matrix(self._gaussian(alpha)[1], n) for n in self._pixels.shape[1:])
         moved = down @ self._pixels @ columns.T + rows @ self._pixels @ across.T
-        change = encode(moved * along, self._space) - encode(torch.zeros_like(moved), self._space)
-        return {INPUT: change}
+        return encode(moved * along, self._space) - encode(torch.zeros_like(moved), self._space)
 
     def _at(self, alpha: float) -> torch.Tensor:
         """gamma(a), as the model takes it."""
@@ -82,10 +91,6 @@ class Blurred:
         k, _ = self._gaussian(alpha)
         height, width = self._pixels.shape[1:]
         return self._matrix(k, height), self._matrix(k, width)
-
-    def _slopes(self, alpha: float, n: int) -> torch.Tensor:
-        """d/dsigma of the same, [n, n]."""
-        return self._matrix(self._gaussian(alpha)[1], n)
 
     def _gaussian(self, alpha: float) -> tuple[torch.Tensor, torch.Tensor]:
         """k_t = e_t / sum e, e_t = exp(-t^2 / 2 sigma^2), and dk_t/dsigma, [2 R + 1]."""

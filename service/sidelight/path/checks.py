@@ -23,12 +23,17 @@ def adapts(options: Options, job: Job) -> bool:
     return options.quadrature is Quadrature.ADAPTIVE
 
 
+def _has_rule(options: Options) -> bool:
+    """Whether anything is integrated by a rule."""
+    return Attribution.INTEGRATED_GRADIENTS in options.attributions and options.path is not Path.GUIDED
+
+
 def settled(params: P, options: Options, job: Job) -> P:
     """The parameters of which `options` were made, with the layers and the rule that they come to."""
     found: dict[str, Any] = {}
     if job.twin is not None:
         found["layers"] = resolve(job, options)
-    if hasattr(params, "quadrature") and options.quadrature is Quadrature.AUTO:
+    if hasattr(params, "quadrature") and options.quadrature is Quadrature.AUTO and _has_rule(options):
         found["quadrature"] = Quadrature.ADAPTIVE if adapts(options, job) else Quadrature.GAUSS_LEGENDRE
     return replace(params, **found)  # type: ignore[type-var]
 
@@ -42,6 +47,9 @@ def check(options: Options, job: Job) -> None:
             raise InvalidRequest(
                 options.field("smooth_copies"), "take a fixed rule: adaptive looks at one path's residual"
             )
+    if options.quadrature is not Quadrature.AUTO and not _has_rule(options):
+        what = "the guided path takes" if options.path is Path.GUIDED else "these attributions take"
+        raise InvalidRequest(options.field("quadrature"), f"leave it out: {what} no rule")
     if options.quadrature is Quadrature.TRAPEZOID and options.nodes < 2:
         raise InvalidRequest(options.field("nodes"), "at least 2: a trapezoid has both ends")
     if options.path is not Path.STRAIGHT:

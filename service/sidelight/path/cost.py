@@ -3,22 +3,23 @@
 from sidelight.core.ask import INPUT
 from sidelight.core.inputs import ImageInput, Input
 from sidelight.path.attributions import READINGS, Source
-from sidelight.path.fixed import rule_of, table_of
 from sidelight.path.options import Attribution, Options
 
 
 def cost(options: Options, x: Input) -> int:
     """Rows for one target over one baseline; of an adaptive rule as if it were fixed."""
-    rule, copies = rule_of(options), max(1, options.smooth_copies)
-    at_input = options.layers == (INPUT,) or (not options.layers and isinstance(x, ImageInput))
     nodes: set[float] = set()
-    draws = 0
+    own = draws = 0
     for kind in options.attributions:
         if kind is Attribution.EXPECTED_GRADIENTS:
             draws = options.draws
+        elif (points := READINGS[kind].points) is None:
+            own = options.nodes
         else:
-            nodes |= set(table_of(kind, rule))
+            nodes |= set(points)
     sources = {READINGS[kind].source for kind in options.attributions}
+    at_input = options.layers == (INPUT,) or (not options.layers and isinstance(x, ImageInput))
+    seen = 0 if at_input else 1 + (Source.REQUEST in sources)
     ends = 1 + options.smooth_copies + len(sources - {Source.NONE})
-    rows = (0 if at_input else 2) + ends + copies * len(nodes) + draws
+    rows = seen + ends + max(1, options.smooth_copies) * (len(nodes) + own) + draws
     return rows * (max(1, len(options.layers)) if options.fuses else 1)

@@ -11,6 +11,7 @@ import torch
 
 from sidelight.core.job import Account, Job, Saliency, Step
 from sidelight.core.sweep import Plan, together
+from sidelight.path.findings import Short
 from sidelight.path.layers import resolve
 from sidelight.path.options import Options
 from sidelight.path.plan import attribute
@@ -23,7 +24,10 @@ def fused(job: Job, options: Options) -> Plan[Saliency]:
     options = options.over(layers=resolve(job, options))
     if len(options.layers) == 1:
         return (yield from attribute(job, options))
-    found = yield from together(*(attribute(job, options.over(layers=(layer,))) for layer in options.layers))
+    try:
+        found = yield from together(*(attribute(job, options.over(layers=(layer,))) for layer in options.layers))
+    except Short as short:
+        raise Short(short.rows * len(options.layers)) from short  # each has as many as the others
     accounts = []
     for t in range(job.target.count):
         single = [saliency.accounts[t][0] for saliency in found]
@@ -43,8 +47,9 @@ def _fusion(single: list[Account], layers: tuple[str, ...]) -> Account:
     maps = [scaled(account.map) for account in single if account.map is not None]
     shown = torch.stack(maps).amax(0)
     raw = {layer: account.raw[layer] for layer, account in zip(layers, single, strict=True)}
+    clipped = math.fsum(step.result for account in single for step in account.steps if step.name == "relu")
     steps = (
-        Step("relu, mean over layers", math.fsum(account.steps[0].result for account in single) / n),
+        Step("relu, mean over layers", clipped / n),
         Step("each layer's map tanh(2 M / max M)", math.fsum(float(m.sum()) for m in maps) / n),
         Step("maximum over layers", float(shown.sum())),
     )

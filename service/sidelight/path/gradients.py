@@ -8,11 +8,11 @@ from typing import NamedTuple
 import torch
 
 from sidelight.core.ask import INPUT, Gradient
-from sidelight.core.errors import InvalidRequest, Unsupported
+from sidelight.core.errors import Unsupported
 from sidelight.core.fold import Fold, Out
 from sidelight.core.inputs import Input
 from sidelight.core.job import Job
-from sidelight.core.sweep import Column, Folded, Placement, Plan, Rows, Stop, Stopped, Sweep
+from sidelight.core.sweep import Column, Folded, Placement, Plan, Rows, Stopped, Sweep
 from sidelight.core.target import outputs
 from sidelight.path.line import Features, Ways
 
@@ -59,11 +59,15 @@ def substituted(x: Input, layers: Features, on: Placement) -> Rows:
     return columns | {f"a.{layer}": a for layer, a in layers.items()}
 
 
+def weights(job: Job) -> torch.Tensor:
+    """[T, K] of which the explained numbers are made."""
+    assert job.ends is not None  # known once the target is resolved
+    return job.target.weights(outputs(job.ends, job.target.kind).shape[1])
+
+
 def sweep(job: Job, ways: Ways, nodes: Sequence[Node], fold: Fold, *, exact: bool = False) -> Sweep:
     """The gradients at `nodes`, with the nodes of the rows as memo. All ways are at the same layers."""
-    assert job.ends is not None
-    weights = job.target.weights(outputs(job.ends, job.target.kind).shape[1])  # [T, K]
-    z = ways[0].z
+    w, z = weights(job), ways[0].z
 
     def render(rows: range, on: Placement) -> tuple[Rows, Sequence[Node]]:
         part = nodes[rows.start : rows.stop]
@@ -71,8 +75,8 @@ def sweep(job: Job, ways: Ways, nodes: Sequence[Node], fold: Fold, *, exact: boo
             ways[way].points([node.alpha for node in run], on) for way, run in groupby(part, key=lambda n: n.way)
         ]
         points = {layer: torch.cat([m[layer] for m in made]) if len(made) > 1 else made[0][layer] for layer in z}
-        w = weights[[node.target for node in part]].to(on.device)
-        return {**substituted(job.input, points, on), "w": w}, part
+        chosen = w[[node.target for node in part]].to(on.device)
+        return {**substituted(job.input, points, on), "w": chosen}, part
 
     ask = Gradient(job.differentiable, tuple(z), job.target.link, exact)
     return Sweep(ask, len(nodes), render, fold, like(job.input, z))
@@ -136,23 +140,20 @@ def check_finite(finite: bool) -> None:
         )
 
 
+def check_gradient(finite: bool) -> None:
+    """Raises Unsupported where a gradient along a path was NaN or infinite."""
+    if not finite:
+        raise Unsupported(
+            "NON_FINITE_GRADIENT",
+            "target.link",
+            "the gradient is not finite somewhere on the path: take another link or baseline",
+        )
+
+
 def complete(sweeps: tuple[Sweep, ...], least: Sequence[int]) -> Plan[Sequence[Folded]]:
-    """Their answers, of at least so many rows each. Raises InvalidRequest for a budget of fewer, and Stopped."""
-    try:
-        answers = yield sweeps
-    except Stopped as stopped:
-        raise refused(stopped.stop, sum(least)) from stopped
+    """Their answers, of at least so many rows each: a part of a rule is no integral. Raises Stopped."""
+    answers = yield sweeps
     for folded, needed in zip(answers, least, strict=True):
         if folded.rows < needed:
-            raise refused(folded.stop, sum(least))
+            raise Stopped(folded.stop)
     return answers
-
-
-def refused(stop: Stop, rows: int) -> Exception:
-    """Why there is no answer from fewer than `rows`: a part of a rule is no integral."""
-    if stop is Stop.MAX_EVALUATIONS:
-        return InvalidRequest(
-            "budget.max_evaluations",
-            f"{rows} more than were left here, since a part of a rule is no integral; or ask for fewer nodes",
-        )
-    return Stopped(stop)

@@ -18,10 +18,9 @@ import torch
 from sidelight.core.ask import Gradient
 from sidelight.core.job import Job
 from sidelight.core.sweep import Placement, Plan, Rows, Sweep
-from sidelight.core.target import outputs
 from sidelight.path.gathered import Answers, Gathered, whole
-from sidelight.path.gradients import check_finite, like, substituted
-from sidelight.path.line import Features, Way
+from sidelight.path.gradients import check_finite, check_gradient, like, substituted, weights
+from sidelight.path.line import Features, Way, flat, shaped
 
 FRACTION = 0.25  # of the features, that move together
 REACH = 0.02  # how far a share may be from k/n
@@ -32,16 +31,16 @@ class Trail:
     """What the path of one target came to."""
 
     features: Features  # A by layer
-    output: float  # g(z)
-    baseline_output: float  # g(b)
+    output: float  # g(z), where it ends
+    baseline_output: float  # g(b), where it begins
     rows: int
 
 
 def guided(job: Job, line: Way, steps: int) -> Plan[list[Trail]]:
     """One trail for each of T targets, from line.b to line.z, each guided by its own gradient, side by side."""
-    assert job.ends is not None  # known once the target is resolved
-    w = job.target.weights(outputs(job.ends, job.target.kind).shape[1])  # [T, K]
-    b, delta = _flat(line.b), _flat(line.z) - _flat(line.b)  # [d]
+    w = weights(job)  # [T, K]
+    b = flat(line.b)
+    delta = flat(line.z) - b  # [d]
     size = delta.abs()
     a = torch.zeros((len(w), len(b)), dtype=torch.float64)
     total = torch.zeros_like(a)
@@ -51,8 +50,7 @@ def guided(job: Job, line: Way, steps: int) -> Plan[list[Trail]]:
         before, moved, a = found.g, (now - a) * delta, now
         found = yield from _gradients(job, line, b + a * delta, w)
         total += moved * (before + found.g) / 2
-    check_finite(bool(total.isfinite().all() and first.s.isfinite().all() and found.s.isfinite().all()))
-    return [Trail(_shaped(total[t], line.z), found.s[t].item(), first.s[t].item(), steps + 1) for t in range(len(w))]
+    return [Trail(shaped(total[t], line.z), found.s[t].item(), first.s[t].item(), steps + 1) for t in range(len(w))]
 
 
 def advanced(a: torch.Tensor, g: torch.Tensor, size: torch.Tensor, k: int, steps: int) -> torch.Tensor:
@@ -80,19 +78,12 @@ def _gradients(job: Job, line: Way, x: torch.Tensor, w: torch.Tensor) -> Plan[An
     layers = tuple(line.z)
 
     def render(rows: range, on: Placement) -> tuple[Rows, None]:
-        values = {n: v.to(on.device, on.dtype) for n, v in _shaped(x[rows.start : rows.stop], line.z).items()}
+        values = {n: v.to(on.device, on.dtype) for n, v in shaped(x[rows.start : rows.stop], line.z).items()}
         return {**substituted(job.input, values, on), "w": w[rows.start : rows.stop].to(on.device)}, None
 
     model = Gradient(job.differentiable, layers, job.target.link, exact=True)
     sweep = Sweep(model, len(w), render, Gathered(layers), like(job.input, line.z))
-    return whole(sweep, (yield sweep))
-
-
-def _flat(features: Features) -> torch.Tensor:
-    return torch.cat([a.double().flatten() for a in features.values()])
-
-
-def _shaped(v: torch.Tensor, like: Features) -> Features:
-    """Vectors [..., d] by layer, [..., *A_l]."""
-    parts = v.split([a.numel() for a in like.values()], dim=-1)
-    return {n: part.view(*v.shape[:-1], *a.shape) for (n, a), part in zip(like.items(), parts, strict=True)}
+    found = whole(sweep, (yield sweep))
+    check_finite(bool(found.s.isfinite().all()))
+    check_gradient(bool(found.g.isfinite().all()))  # before a path is led by it
+    return found

@@ -1,6 +1,7 @@
 """What each attribution of each target comes to, added up over baselines and copies as their gradients arrive."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -9,6 +10,7 @@ from sidelight.path.attributions import READINGS, Reading, quadrature_of
 from sidelight.path.gradients import Leg, Slot
 from sidelight.path.line import Features, Way, Ways
 from sidelight.path.options import Attribution
+from sidelight.path.positions import Grids
 
 Key = tuple[Attribution, int]  # of a target
 
@@ -22,25 +24,17 @@ class Total:
     paths: int = 0
     nodes: int = 0
 
-    def add(self, features: Features, quadrature: float, nodes: int, paths: int = 1) -> None:
-        """One more path, or the sum over some."""
+    def add(self, features: Features, quadrature: float, nodes: int) -> None:
+        """One more path."""
         for layer, a in features.items():
             self.features[layer] = self.features[layer] + a if layer in self.features else a
         self.quadrature += quadrature
-        self.paths += paths
+        self.paths += 1
         self.nodes += nodes
 
     def mean(self) -> tuple[Features, float]:
         """Over paths."""
         return {layer: a / self.paths for layer, a in self.features.items()}, self.quadrature / self.paths
-
-    @classmethod
-    def of(cls, totals: Sequence["Total"]) -> "Total":
-        """All of them together."""
-        whole = cls()
-        for total in totals:
-            whole.add(total.features, total.quadrature, total.nodes, total.paths)
-        return whole
 
 
 @dataclass(frozen=True)
@@ -53,16 +47,17 @@ class Finding:
     rows: int  # evaluations that it stands on, beside those of the scene
     residual: float | None = None
     indicator: float | None = None
-    converged: bool | None = None  # as the rule itself says
-    groups: tuple[Total, ...] = ()  # of random draws
+    converged: bool = True  # as far as the rule itself can tell
+    groups: tuple[Total, ...] = ()  # of random draws, with one channel
 
 
 class Ledger:
-    """Totals by attribution and target, in groups of paths where their spread is wanted."""
+    """Totals by attribution and target, and of groups of paths where their spread is wanted."""
 
-    def __init__(self, channels: Mapping[str, int], groups: int = 1) -> None:
-        self.channels, self.groups = channels, groups
-        self.totals: dict[Key, list[Total]] = {}
+    def __init__(self, grids: Grids, groups: int = 0) -> None:
+        self.grids = grids
+        self.totals: dict[Key, Total] = {}
+        self.groups: defaultdict[Key, list[Total]] = defaultdict(lambda: [Total() for _ in range(groups)])
 
     def taker(
         self, ways: Ways, uses: Mapping[Attribution, Slot], curved: bool = False
@@ -86,12 +81,14 @@ class Ledger:
             found: Features = gradient
             quadrature = sum(float(a.sum()) for a in gradient.values())
         else:
-            found = read(reading, gradient, z, b, self.channels)
+            found = read(reading, gradient, z, b, self.grids)
             quadrature = quadrature_of(reading, gradient, z, b) if reading.departs else 0.0
-        totals = self.totals.setdefault((kind, target), [Total() for _ in range(self.groups)])
-        totals[index % self.groups].add(found, quadrature, nodes)
+        self.totals.setdefault((kind, target), Total()).add(found, quadrature, nodes)
+        if groups := self.groups[kind, target]:  # of the map's cells only, which its spread is told of
+            cells = {layer: a.sum(self.grids[layer].channels, keepdim=True) for layer, a in found.items()}
+            groups[index % len(groups)].add(cells, quadrature, nodes)
 
 
-def read(reading: Reading, gradient: Features, z: Features, b: Features, channels: Mapping[str, int]) -> Features:
+def read(reading: Reading, gradient: Features, z: Features, b: Features, grids: Grids) -> Features:
     """A by layer."""
-    return {layer: reading.features(gradient[layer], z[layer], b[layer], channels[layer]) for layer in z}
+    return {layer: reading.features(gradient[layer], z[layer], b[layer], grids[layer].channels) for layer in z}

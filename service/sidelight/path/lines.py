@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from sidelight.core.stream import Stream
+from sidelight.core.sweep import Placement
 from sidelight.path.line import Features, Line
 
 HELD = 4  # lines to noisy copies that are kept at a time: a copy has as many numbers as the features
@@ -20,6 +21,7 @@ class Lines:
     def __init__(self, z: Features, b: Sequence[Features], copies: int, noise: float, stream: Stream) -> None:
         self.z, self.b, self.copies, self.noise, self.stream = z, b, copies, noise, stream
         self._made: dict[int, Line] = {}
+        self._z_on: dict[Placement, Features] = {}
 
     def __len__(self) -> int:
         return max(1, self.copies) * len(self.b)
@@ -29,9 +31,12 @@ class Lines:
         found = self._made.get(index)
         if found is None:
             copy, m = divmod(index, len(self.b))
-            found = Line(self.copy(copy), self.b[m])
-            if self.copies and len(self._made) >= HELD:
-                self._made = {}
+            if not self.copies:
+                found = Line(self.z, self.b[m], self._z_on)
+            else:
+                found = Line(self.copy(copy), self.b[m])
+                if len(self._made) >= HELD:
+                    self._made = {}
             self._made[index] = found
         return found
 

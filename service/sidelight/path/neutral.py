@@ -27,8 +27,8 @@ from sidelight.core.job import Job
 from sidelight.core.sweep import Placement, Plan, Rows, Sweep
 from sidelight.core.target import LINKS, NATURAL, Link, OutputKind, outputs
 from sidelight.path.gathered import Answers, Gathered, whole
-from sidelight.path.gradients import like, substituted
-from sidelight.path.line import Features
+from sidelight.path.gradients import like, substituted, weights
+from sidelight.path.line import Features, flat, shaped
 
 STEPS = 200
 FRACTIONS = (1.0, 0.5, 0.25, 0.0625)  # of a step that are tried
@@ -98,18 +98,22 @@ def aim(job: Job) -> Aim:
             "needs classes whose probabilities are known (the model card's output.kind, and a target of classes): "
             "choose another baseline",
         )
-    assert job.ends is not None  # known once the target is resolved
-    y = job.ends[:1]
-    weights = target.weights(outputs(y, target.kind).shape[1])
+    w = weights(job)
     link = NATURAL[target.kind] if target.link is Link.AS_SERVED else target.link
     sigmoids = link in SIGMOIDS
+    if w.shape[1] < 2 and not sigmoids:
+        raise InvalidRequest(
+            "baseline.neutral",
+            "needs two classes or more, or one that is read as a sigmoid (target.link): choose another baseline",
+        )
     spread = (Link.LOG_SIGMOID, Link.LOG_SIGMOID_COMPLEMENT) if sigmoids else (Link.LOG_PROBABILITY,)
     if link is Link.LOGIT or target.contrast:
-        tolerance = MARGIN * target.score(y)[0].abs().clamp_min(1)
-        return Aim(target.kind, link, weights, 0.0, tolerance, spread)
-    chance = 2 if sigmoids else weights.shape[1]
+        assert job.ends is not None  # known once the target is resolved
+        tolerance = MARGIN * target.score(job.ends[:1])[0].abs().clamp_min(1)
+        return Aim(target.kind, link, w, 0.0, tolerance, spread)
+    chance = 2 if sigmoids else w.shape[1]
     tolerance = torch.full((target.count,), LOG_SHARE, dtype=torch.float64)
-    return Aim(target.kind, spread[0], weights, -math.log(chance), tolerance, spread)
+    return Aim(target.kind, spread[0], w, -math.log(chance), tolerance, spread)
 
 
 def neutral(job: Job, start: Features, z: Features) -> Plan[Features]:
@@ -118,13 +122,13 @@ def neutral(job: Job, start: Features, z: Features) -> Plan[Features]:
     Raises Unsupported (NO_NEUTRAL_BASELINE) with the entropy and value reached where none is found.
     """
     wanted = aim(job)
-    space = _Space(job, start, z)
-    mean, own = space.flat(start), space.flat(z)
+    space = _Space(job, z)
+    mean, own = flat(start), flat(z)
     reached = []
     for share in TOWARDS:
         found = yield from _search(space, wanted, mean + share * (own - mean))
         if wanted.met(found.y):
-            return space.shaped(found.b)
+            return shaped(found.b, z)
         reached.append(found)
     raise _none(job, wanted, min(reached, key=lambda found: found.merits[-1]), tuple(start))
 
@@ -163,19 +167,11 @@ def _search(space: "_Space", wanted: Aim, start: torch.Tensor) -> Plan[_Reached]
 class _Space:
     """The features of some layers as one vector [d], their range, and the rows of a model there."""
 
-    def __init__(self, job: Job, start: Features, z: Features) -> None:
-        self.job, self.layers = job, tuple(start)
-        self.shapes = {layer: start[layer].shape for layer in start}
-        low, high = zip(*(_range(job, layer, z[layer].double()) for layer in start), strict=True)
-        self.like = like(job.input, start)
+    def __init__(self, job: Job, z: Features) -> None:
+        self.job, self.z, self.layers = job, z, tuple(z)
+        low, high = zip(*(_range(job, layer, a.double()) for layer, a in z.items()), strict=True)
+        self.like = like(job.input, z)
         self.low, self.high = torch.cat(low), torch.cat(high)
-
-    def flat(self, features: Features) -> torch.Tensor:
-        return torch.cat([features[layer].double().flatten() for layer in self.layers])
-
-    def shaped(self, v: torch.Tensor) -> Features:
-        parts = v.split([shape.numel() for shape in self.shapes.values()])
-        return {layer: part.view(shape) for (layer, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def inside(self, v: torch.Tensor) -> torch.Tensor:
         """The nearest point of the range that a float32 model can be asked at, as it is."""
@@ -183,11 +179,7 @@ class _Space:
 
     def rows(self, points: torch.Tensor, on: Placement) -> Rows:
         """Columns of points [k, d]."""
-        parts = points.split([shape.numel() for shape in self.shapes.values()], dim=1)
-        values = {
-            layer: part.view(-1, *shape).to(on.device, on.dtype)
-            for (layer, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        values = {layer: v.to(on.device, on.dtype) for layer, v in shaped(points, self.z).items()}
         return substituted(self.job.input, values, on)
 
 

@@ -12,73 +12,115 @@ Spreading is bilinear, with shares that add up to 1 for each cell: what the map 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
 
 from sidelight.core.ask import INPUT
-from sidelight.core.errors import InvalidRequest, Unsupported
-from sidelight.core.inputs import ImageInput, Input, TextInput, TokenInput
+from sidelight.core.errors import InvalidRequest
+from sidelight.core.inputs import ImageInput, Input, TextInput
 from sidelight.core.job import Step
 from sidelight.core.predictor import Twin, Unit
 from sidelight.path.tokens import PairedTokens
 
 Shape = tuple[int, ...]
+Cells = dict[str, torch.Tensor]  # by layer, the channels summed
 Shown = tuple[torch.Tensor, float, tuple[Step, ...]]  # map, rest, display steps
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a layer of an image model has its positions."""
+    """Where a layer has its positions. Its whole shape tells, and no sum of channels does: keep it."""
 
     channels: int  # the axis that is summed over
-    size: tuple[int, int]  # h, w
+    size: Shape  # h, w of an image model; of tokens how many there are
     before: int = 0  # tokens before those of the grid
+
+
+Grids = Mapping[str, Grid]  # by layer
 
 
 def positional(x: Input, layer: str, shape: Shape) -> bool:
     """Whether a layer whose values have this shape (-1: it varies) has positions of the input `x`."""
-    x = _origin(x)
-    if isinstance(x, ImageInput):
-        return -1 in shape[-2:] or grid(x, layer, shape) is not None
-    if layer == INPUT or len(shape) != 2:
-        return False
-    return not isinstance(x, TokenInput) or shape[0] in (-1, len(x.ids))
+    return (isinstance(x, ImageInput) and -1 in shape[-2:]) or grid(x, layer, shape) is not None
 
 
-def check(x: Input, shapes: Mapping[str, Shape], twin: Twin | None = None, field: str = "layers") -> None:
-    """Raises InvalidRequest, on `field`, for a layer without positions."""
+def grids(x: Input, shapes: Mapping[str, Shape], twin: Twin | None = None, field: str = "layers") -> Grids:
+    """Of layers by name. Raises InvalidRequest, on `field`, for one without positions."""
+    found = {}
     for layer, shape in shapes.items():
-        if not positional(x, layer, shape):
+        one = grid(x, layer, shape)
+        if one is None:
             raise InvalidRequest(field, _mend(x, layer, shape, twin))
+        found[layer] = one
+    return found
 
 
-def positions(x: Input, raw: Mapping[str, torch.Tensor], twin: Twin | None = None, field: str = "layers") -> Shown:
+def grid(x: Input, layer: str, shape: Shape) -> Grid | None:
+    """The positions of a layer of this shape, or None."""
+    if isinstance(x, ImageInput):
+        return _grid(x, layer, shape)
+    if layer == INPUT or len(shape) != 2:
+        return None
+    if not isinstance(x, TextInput) and shape[0] not in (-1, len(x.ids)):  # type: ignore[attr-defined]
+        return None
+    return Grid(1, shape[:1])
+
+
+def positions(
+    x: Input,
+    raw: Mapping[str, torch.Tensor],
+    where: Grids,
+    twin: Twin | None = None,
+    display: Mapping[str, Callable[[Cells], Cells]] = MappingProxyType({}),
+) -> Shown:
     """Map [*x.shape] float64 of attributions `raw` [*A_l] by layer, what no position stands for, and the steps taken.
 
-    Several layers give the sum of their maps. Raises InvalidRequest, on `field`, where a layer has no positions.
+    `raw` may have one channel, their sum. `display` are changes by name that the cells of positions undergo before they
+    are laid over those of the input; the rest is what it was. Several layers give the sum of their maps.
     """
-    x = _origin(x)
-    check(x, {layer: tuple(a.shape) for layer, a in raw.items()}, twin, field)
+    x = x.origin if isinstance(x, PairedTokens) else x
+    whole = {layer: a.double().cpu().sum(where[layer].channels) for layer, a in raw.items()}
+    if isinstance(x, TextInput):
+        assert twin is not None and twin.pieces is not None  # else the text had not come here as its tokens
+        share = shares(x.units, twin.pieces(x.text))  # [units, L]
+        within = share.sum(0) > 0
+        cells, others = ({layer: c[of] for layer, c in whole.items()} for of in (within, ~within))
+        what = "special tokens"
+    else:
+        cells = {layer: c[where[layer].before :].view(where[layer].size) for layer, c in whole.items()}
+        others = {layer: c[: where[layer].before] for layer, c in whole.items()}
+        what = "class token"
+    steps = [Step(f"{what} left out", _sum(cells))] if any(c.numel() for c in others.values()) else []
+    for name, change in display.items():
+        cells = change(cells)
+        steps.append(Step(name, _sum(cells)))
     if isinstance(x, ImageInput):
-        return _pixels(x, raw)
-    if isinstance(x, TokenInput):
-        return torch.stack([_features(a) for a in raw.values()]).sum(0), 0.0, ()
-    assert isinstance(x, TextInput)
-    return _units(x, raw, twin, field)
+        shown = torch.stack([spread(c, x.shape) for c in cells.values()]).sum(0)
+        coarse = [f"{c.shape[0]} x {c.shape[1]}" for c in cells.values() if c.shape != x.shape]
+        if coarse:
+            name = f"{' and '.join(coarse)} cells spread over the pixels, bilinear, sum kept"
+            steps.append(Step(name, float(shown.sum())))
+    else:
+        shown = torch.stack(list(cells.values())).sum(0)
+    if isinstance(x, TextInput):
+        shown = share[:, within] @ shown
+        steps.append(Step("tokens summed over words", float(shown.sum())))
+    return shown, _sum(others), tuple(steps)
 
 
-def _origin(x: Input) -> Input:
-    return x.origin if isinstance(x, PairedTokens) else x
+def _sum(cells: Cells) -> float:
+    return sum(float(c.sum()) for c in cells.values())
 
 
 # -- images ----------------------------------------------------------------------------------------------------------
 
 
-def grid(x: ImageInput, layer: str, shape: Shape) -> Grid | None:
-    """The positions of a layer of this shape, or None. Tokens must be patches as square as the pixels."""
+def _grid(x: ImageInput, layer: str, shape: Shape) -> Grid | None:
+    """Of an image model. Tokens must be patches as square as the pixels."""
     height, width = x.shape
     if layer == INPUT:
         return Grid(0 if x.space.layout == "NCHW" else 2, (height, width))
@@ -102,26 +144,6 @@ def _alike(size: tuple[int, int], image: tuple[int, ...]) -> bool:
     return abs(size[0] * image[1] - size[1] * image[0]) <= max(image)
 
 
-def _pixels(x: ImageInput, raw: Mapping[str, torch.Tensor]) -> Shown:
-    total, rest = torch.zeros(x.shape, dtype=torch.float64), 0.0
-    sizes, left_out = [], False
-    for layer, a in raw.items():
-        found = grid(x, layer, tuple(a.shape))
-        assert found is not None  # checked
-        cells = a.double().cpu().sum(found.channels)
-        rest += float(cells[: found.before].sum()) if found.before else 0.0
-        left_out = left_out or found.before > 0
-        cells = cells[found.before :].view(found.size)
-        if found.size != x.shape:
-            sizes.append(f"{found.size[0]} x {found.size[1]}")
-        total += spread(cells, x.shape)
-    sum_shown = float(total.sum())
-    steps = [Step("class token left out", sum_shown)] if left_out else []
-    if sizes:
-        steps.append(Step(f"{' and '.join(sizes)} cells spread over the pixels, bilinear, sum kept", sum_shown))
-    return total, rest, tuple(steps)
-
-
 def spread(cells: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """[h, w] -> [H, W] float64: bilinear, each cell's value shared out among its pixels, so the sum stays."""
     cells = cells.double()
@@ -143,29 +165,6 @@ def _shares(n: int, to: int) -> torch.Tensor:
 
 
 # -- text ------------------------------------------------------------------------------------------------------------
-
-
-def _features(a: torch.Tensor) -> torch.Tensor:
-    """[L, D] -> [L] float64."""
-    return a.double().cpu().sum(1)
-
-
-def _units(x: TextInput, raw: Mapping[str, torch.Tensor], twin: Twin | None, field: str) -> Shown:
-    if twin is None or twin.pieces is None:
-        raise Unsupported(
-            "NO_PIECES",
-            "twin",
-            "the twin does not tell which characters its tokens stand for: its module needs a function "
-            "`pieces(text)`; token ids can be explained without",
-        )
-    share = shares(x.units, twin.pieces(x.text))  # [units, L]
-    for layer, a in raw.items():
-        if len(a) != share.shape[1]:
-            raise InvalidRequest(field, _mend(x, layer, tuple(a.shape), twin))
-    tokens = torch.stack([_features(a) for a in raw.values()]).sum(0)
-    shown = share @ tokens
-    rest = float((1 - share.sum(0)) @ tokens)
-    return shown, rest, (Step("tokens summed over words, special tokens left out", float(shown.sum())),)
 
 
 def shares(units: Iterable[Unit], pieces: Iterable[Unit]) -> torch.Tensor:

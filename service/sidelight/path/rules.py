@@ -8,10 +8,13 @@ left for constants. The trapezoid has nodes at both ends, each with half the wei
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from sidelight.path.options import Quadrature
+
+ROUNDING = 1e-6  # over the largest output: what float32 may make of one, and of a sum of its gradients
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Rule:
         return f"{self.name}, {n} node{'s' if n > 1 else ''}"
 
 
+@lru_cache(64)  # it takes the eigenvalues of an n x n matrix
 def gauss_legendre(n: int) -> Rule:
     """On n nodes, none of them an end."""
     x, w = np.polynomial.legendre.leggauss(n)

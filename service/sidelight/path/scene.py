@@ -9,12 +9,13 @@ from sidelight.core.baseline import FeatureMean, FeatureZero, Neutral
 from sidelight.core.inputs import Input
 from sidelight.core.job import Job
 from sidelight.core.sweep import Meter, Plan, metered
-from sidelight.path.baselines import channels, feature_baseline
+from sidelight.path.attributions import READINGS, Source
+from sidelight.path.baselines import feature_baseline
 from sidelight.path.cuts import cut
 from sidelight.path.layers import resolve, see, twin_of
 from sidelight.path.line import Features
 from sidelight.path.options import Options
-from sidelight.path.positions import check
+from sidelight.path.positions import Grids, grids
 from sidelight.path.tokens import PairedTokens
 
 AT_LAYER = {
@@ -31,43 +32,47 @@ class Scene:
     """M baselines against one input."""
 
     z: Features
-    b: tuple[Features, ...]  # M
+    b: tuple[Features, ...]  # M; z itself where no attribution is over a baseline of the request
     place: str  # "at layer4", or "" for the input
     besides: str  # what is to be said of layers that are no cut
     baseline: str  # in words
     whole: bool  # whether the layers are a cut
     past: torch.Tensor | None  # [M, T] f(x') of the M baselines, where a layer's are induced
-    channels: dict[str, int]  # the axis of each layer's features that is no position
-    rows: int  # evaluations that it took
+    grids: Grids
+    rows: int  # evaluations that z took, and whether the layers are a cut
+    baseline_rows: int  # and b
+
+    def evaluations(self, source: Source) -> int:
+        """Those that an attribution over this kind of baseline stands on."""
+        return self.rows + (self.baseline_rows if source is Source.REQUEST else 0)
 
 
 def enter(job: Job, options: Options) -> Plan[Scene]:
     """Find the layers, the features there, and whether they are a cut. Raises what will not do."""
     twin, layers = twin_of(job), resolve(job, options)
+    over_its = any(READINGS[kind].source is Source.REQUEST for kind in options.attributions)
     inputs: dict[str, tuple[Input, bool]] = {"x": (job.input, False)}
-    if job.at_layer is None:
+    if over_its and job.at_layer is None:
         inputs |= {f"b{m}": (x, True) for m, x in enumerate((job.input, *job.others))}
     seen = yield from see(job, layers, inputs)
     z = seen.pop("x").features
-    check(job.input, {layer: tuple(a.shape) for layer, a in z.items()}, twin, options.field("layers"))
+    where = grids(job.input, {layer: tuple(a.shape) for layer, a in z.items()}, twin, options.field("layers"))
     whole, rows = yield from cut(job, z, options)
-    if any(layer != INPUT for layer in layers):
-        rows += len(inputs)
+    rows, baseline_rows = (rows, 0) if layers == (INPUT,) else (rows + 1, len(seen))
+    b: tuple[Features, ...] = (z,)
     past = None
-    if job.at_layer is None:
+    if seen:
         b = tuple(s.features for s in seen.values())
         if all(s.y is not None for s in seen.values()):
             past = torch.cat([job.target.score(s.y) for s in seen.values() if s.y is not None])
-    else:
-        b = ((yield from metered(feature_baseline(job, layers, z), spent := Meter())),)
-        rows += spent.rows.total()
+    elif over_its:
+        b = ((yield from metered(feature_baseline(job, where, z), spent := Meter())),)
+        baseline_rows = spent.rows.total()
     place = "" if layers == (INPUT,) else f"at {', '.join(layers)}"
     words = _words(job, place, len(b))
     if not whole and past is None:
         words += NO_INPUT
-    axes = {layer: channels(job.input, layer, tuple(a.shape)) for layer, a in z.items()}
-    known = {layer: axis for layer, axis in axes.items() if axis is not None}  # all of them, as was checked
-    return Scene(z, b, place, "" if whole else PASSING, words, whole, past, known, rows)
+    return Scene(z, b, place, "" if whole else PASSING, words, whole, past, where, rows, baseline_rows)
 
 
 def _words(job: Job, place: str, count: int) -> str:

@@ -8,6 +8,7 @@ or token ids induce has every ordinary token replaced, and none left out:
     tokens   by the id `baseline.text.replacement`
 """
 
+import itertools
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,7 @@ class PairedTokens:
     name: str
     ids: torch.Tensor
     blank: torch.Tensor
+    unlike: torch.Tensor  # as many others, none of which is the same but the special ones
     origin: TextInput | TokenInput  # over whose positions maps are
 
     @property
@@ -51,25 +53,29 @@ class PairedTokens:
         return {self.name: torch.where(keep.to(on.device) >= 0.5, ids, blank)}
 
 
-def at_twin(x: Input, twin: Twin) -> Input:
+def at_twin(x: Input, twin: Twin, blanked: bool = True) -> Input:
     """The input as the twin takes it: masks of a text or of token ids are by token then, [L].
 
-    Raises Unsupported for a text where the twin does not tell its tokens.
+    blanked: whether its baseline is asked for, which a text may have none of. Raises Unsupported for a text where the
+    twin does not tell its tokens.
     """
     if isinstance(x, TextInput):
-        return _text(x, twin)
+        return _text(x, twin, blanked)
     if isinstance(x, TokenInput):
         ordinary = torch.tensor([i not in twin.specials for i in x.ids.tolist()])
-        return PairedTokens(x.name, x.ids, torch.where(ordinary, x.replacement, x.ids), x)
+        blank = torch.where(ordinary, x.replacement, x.ids)
+        return PairedTokens(x.name, x.ids, blank, _unlike(x.ids, ordinary, twin), x)
     return x
 
 
 def on_twin(job: Job, twin: Twin) -> Job:
     """The same job with its inputs as the twin takes them."""
-    return replace(job, input=at_twin(job.input, twin), others=tuple(at_twin(x, twin) for x in job.others))
+    blanked = job.at_layer is None
+    others = tuple(at_twin(x, twin, blanked) for x in job.others)
+    return replace(job, input=at_twin(job.input, twin, blanked), others=others)
 
 
-def _text(x: TextInput, twin: Twin) -> PairedTokens:
+def _text(x: TextInput, twin: Twin, blanked: bool) -> PairedTokens:
     if twin.ids is None or twin.pieces is None:
         raise Unsupported(
             "NO_PIECES",
@@ -77,6 +83,9 @@ def _text(x: TextInput, twin: Twin) -> PairedTokens:
             "the twin does not tell the tokens of a text: its module needs functions `pieces(text)` and `ids(text)`",
         )
     ids, ordinary = _ids(x.text, twin)
+    unlike = _unlike(ids, ordinary, twin)
+    if not blanked:
+        return PairedTokens(x.name, ids, unlike, unlike, x)
     blank = ids.clone()
     if x.replacement:
         found, kept = _ids(x.replacement, twin)
@@ -89,7 +98,19 @@ def _text(x: TextInput, twin: Twin) -> PairedTokens:
         raise InvalidRequest("baseline.text.replacement", "a text: the twin names no token that stands for any")
     at = ordinary.nonzero().flatten()
     blank[at] = put[torch.arange(len(at)) % len(put)]
-    return PairedTokens(x.name, ids, blank, x)
+    return PairedTokens(x.name, ids, blank, unlike, x)
+
+
+def _unlike(ids: torch.Tensor, ordinary: torch.Tensor, twin: Twin) -> torch.Tensor:
+    """For each ordinary token the nearest ordinary id below its own, which every vocabulary has, or else above it."""
+    reserved = {*twin.specials, twin.pad}
+
+    def other(i: int) -> int:
+        candidates = itertools.chain(range(i - 1, -1, -1), itertools.count(i + 1))
+        return next(j for j in candidates if j not in reserved)
+
+    found = [other(i) if free else i for i, free in zip(ids.tolist(), ordinary.tolist(), strict=True)]
+    return torch.tensor(found, dtype=ids.dtype)
 
 
 def _ids(text: str, twin: Twin) -> tuple[torch.Tensor, torch.Tensor]:
