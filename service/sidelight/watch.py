@@ -28,9 +28,11 @@ from sidelight.rpc.roster import Offer, Roster
 log = logging.getLogger(__name__)
 
 SLOWEST = 30.0  # seconds between tries at most, for a model that is away
+TWIN_AGAIN, TWIN_SLOWEST = 10.0, 600.0  # seconds until a twin that there was no room for is tried again; and at most
 PROBE_SECONDS = 300.0  # a cold model may compile first
 ANY_SIZE = (224, 224)  # of the probe's image, for a model that takes any
 ANY_LENGTH = 16  # of the probe's tokens, for a model that takes any
+IDS = 100  # of the probe's tokens, where the vocabulary is not known
 SENTENCE = "The quick brown fox jumps over the lazy dog, and then it sleeps."
 
 
@@ -39,7 +41,10 @@ NO_SOURCE = "none is configured: a table [models.twin] names where its network c
 
 @dataclass(frozen=True)
 class TwinSource:
-    """How to make a model's twin, once its predictor is there and its specification known; raises Unsupported."""
+    """How to make a model's twin, once its predictor is there and its specification known.
+
+    Raises Unsupported, and another SidelightError where it is worth trying again.
+    """
 
     make: Callable[[Predictor, ModelSpec], Differentiable]
     rows: bool = False  # whether it then takes the rows that need no gradient
@@ -64,7 +69,10 @@ class Watch:
         self._joined, self._source, self._tell_gap = joined, twin, gap
         self._twin: Differentiable | None = None
         self._twin_of: ModelSpec | None = None  # that the twin was made for, or could not be
-        self._twin_reason = NO_SOURCE  # why there is none
+        self._unmade = NO_SOURCE  # why none was made for that; empty where one was
+        self._twin_reason = NO_SOURCE  # why none is offered
+        self._again: float | None = None  # when to try again, on the monotonic clock
+        self._pause = TWIN_AGAIN
         self._twin_added = False
         self._predictor: Predictor | None = None
         self._added = False
@@ -104,7 +112,7 @@ class Watch:
             raise Unavailable(f"no version of model {self._name} is loaded")
         spec = await asyncio.to_thread(self._predictor.spec, versions[-1])
         # What comes back after it was away may be another model under the same version.
-        if spec != self._probed or self._away:
+        if spec != self._probed or self._away or (self._again and time.monotonic() >= self._again):
             if self._away or self._probed is None or self._probed.version not in versions:
                 self._roster.note(self._name, ready=False, reason=f"version {spec.version} is being probed")
             # Before any row runs: the twin may share its module with the predictor, and puts hooks on it.
@@ -123,6 +131,8 @@ class Watch:
         twin = await self._verified(model)
         self._probed = spec
         rows = twin is not None and self._source is not None and self._source.rows
+        if self._twin is not None and twin is not None:  # it may know what the endpoint does not tell
+            spec = replace(spec, vocabulary=self._twin.spec().vocabulary or spec.vocabulary)
         offer = Offer(predictor, spec, measured, twin, "" if twin else self._twin_reason, self._twin, rows)
         self._roster.note(self._name, offer=offer)
         seconds = round(time.monotonic() - began, 3)
@@ -147,16 +157,18 @@ class Watch:
         """Make the twin, where there is a source and the model's input is another than the last one was made for."""
         if self._source is None or (self._twin_of is not None and _interface(spec) == _interface(self._twin_of)):
             return
-        former, self._twin, self._twin_of = self._twin, None, spec
         try:
-            self._twin = await briefly(partial(self._source.make, predictor, spec))
-        except Unsupported as error:
-            self._twin_reason = str(error)
-            log.warning("no twin of model %s: %s", self._name, error, extra={"model": self._name})
-        if former is not None:
-            former.close()
-        if self._twin is not None and self._added:
-            self._add_twin(self._twin)
+            made = await briefly(partial(self._source.make, predictor, spec))
+        except SidelightError as error:
+            self._unmade = str(error)
+            self._refuse("no twin of model %s: %s", error)
+            self._twin_of = None if self._again else spec
+            return
+        former, self._twin, self._twin_of, self._unmade = self._twin, made, spec, ""
+        if self._added:
+            self._add_twin(made)
+        if former is not None:  # in whose place the engine has another by now
+            await asyncio.to_thread(former.close)
 
     def _add_twin(self, twin: Differentiable) -> None:
         self._engine.add(twin, twin=True)
@@ -165,7 +177,7 @@ class Watch:
 
     async def _verified(self, model: Model) -> Twin | None:
         """The twin with its gap, where it agrees with the served model on the probes."""
-        if self._twin is None:
+        if self._twin is None or self._unmade:
             return None
         if not self._twin_added:
             self._add_twin(self._twin)
@@ -173,12 +185,20 @@ class Watch:
             found = await self._run(on_probes(model, self._twin.probes(), self._twin.twin.tolerance), self._twin)
             if not found.near:
                 raise disagrees(model, found, f"{found.rows} probes")
-        except Unsupported as error:
-            self._twin_reason = str(error)
-            log.warning("the twin of model %s is refused: %s", self._name, error, extra={"model": self._name})
+        except SidelightError as error:
+            self._refuse("the twin of model %s is refused: %s", error)
             return None
+        self._again, self._pause = None, TWIN_AGAIN
         self._tell_gap(self._name, found.largest)
         return replace(self._twin.twin, gap=found.largest)
+
+    def _refuse(self, message: str, error: SidelightError) -> None:
+        """Say why there is no twin for now; where only circumstances are against it, it is tried again."""
+        self._twin_reason, self._again = str(error), None
+        if not isinstance(error, Unsupported):
+            self._again = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, TWIN_SLOWEST)
+        log.warning(message, self._name, error, extra={"model": self._name})
 
 
 def _interface(spec: ModelSpec) -> tuple:
@@ -192,7 +212,7 @@ def sample(spec: ModelSpec) -> Input:
         return TextInput(spec.input.name, SENTENCE, words(SENTENCE))
     if spec.modality == "tokens":
         length = spec.input.shape[-1] if spec.input.shape and spec.input.shape[-1] > 0 else ANY_LENGTH
-        return TokenInput(spec.input.name, torch.arange(length, dtype=torch.int64) % 100)
+        return TokenInput(spec.input.name, torch.arange(length, dtype=torch.int64) % (spec.vocabulary or IDS))
     shape = (len(spec.pixels.order), *(spec.fit.size or ANY_SIZE))
     stream = Stream(0, "sample")
     pixels = torch.from_numpy(stream.uniform(range(shape[0] * shape[1]), shape[2]) * 255).float().view(shape)

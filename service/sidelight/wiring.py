@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from sidelight.config import Config, ConfigError, Embedded
 from sidelight.config import Model as ModelConfig
 from sidelight.config import Twin as TwinConfig
 from sidelight.core import registry
-from sidelight.core.errors import SidelightError, Unsupported
+from sidelight.core.errors import Exhausted, SidelightError, Unsupported
 from sidelight.core.predictor import ModelSpec, Predictor
 from sidelight.engine.engine import Engine
 from sidelight.engine.gate import Gate
@@ -292,16 +293,19 @@ def twins(config: Config, source: str) -> Twins:
 
 def _twin(model: ModelConfig, twin: TwinConfig) -> Callable[[Predictor, ModelSpec], TwinPredictor]:
     def make(predictor: Predictor, spec: ModelSpec) -> TwinPredictor:
-        try:
-            return _made_twin(model, twin, predictor, spec)
-        except SidelightError:
-            raise
-        except Exception as error:  # somebody else's network may raise anything, and only its twin must be away
-            log.exception("the twin of model %s cannot be made", spec.name)
-            raise Unsupported("TWIN_SOURCE", spec.name, f"it cannot be made: {error}") from error
-        finally:
+        with ExitStack() as after:
             if isinstance(predictor, EmbeddedPredictor):
-                predictor.forget()
+                after.callback(predictor.forget)
+            try:
+                return _made_twin(model, twin, predictor, spec)
+            except SidelightError:
+                raise
+            except (MemoryError, torch.OutOfMemoryError) as error:
+                after.pop_all()  # it is tried again, with the same network
+                raise Exhausted("device memory", f"there is no room for the twin of {spec.name}: {error}") from error
+            except Exception as error:  # somebody else's network may raise anything, and only its twin must be away
+                log.exception("the twin of model %s cannot be made", spec.name)
+                raise Unsupported("TWIN_SOURCE", spec.name, f"it cannot be made: {error}") from error
 
     return make
 

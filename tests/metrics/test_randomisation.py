@@ -1,6 +1,6 @@
 """The randomisation check on a real network and its twin's random copies, against replicas."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ import torch
 from inline import inline
 from measured import SPACE, picture, subject
 from scipy.stats import spearmanr
-from sidelight import methods
+from sidelight import methods, metrics
 from sidelight.core import registry
 from sidelight.core.ask import Model
 from sidelight.core.errors import InvalidRequest, Unsupported
@@ -29,6 +29,7 @@ from sidelight.predictors.twin import TwinPredictor
 from torch import nn
 
 registry.load(methods)
+registry.load(metrics)
 SIZE = (12, 12)
 X = picture(SIZE, seed=3)
 MAPS = torch.randn(2, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -177,12 +178,19 @@ def test_the_same_request_measures_the_same_again(network):
         assert torch.equal(first.curves[name], second.curves[name])
 
 
+def black_box(name, plan):
+    """A method without parameters that asks for outputs only."""
+    plain = {"paper": "", "needs": ("forward",), "cost": lambda *_: 0, "check": lambda *_: None, "summary": ""}
+    rest = {f.name: None for f in fields(Method) if f.name not in plain}
+    return Method(**{**rest, **plain, "name": name, "plan": plan, "params": SimpleNamespace})
+
+
 def test_a_method_that_shows_the_input_survives_on_a_real_network(network):
     def plan(job, params):
         yield from ()
         return Saliency(X.pixels.double().mean(0).expand(2, *SIZE))
 
-    edges = Method("edges", plan, SimpleNamespace, "", ("forward",), *[lambda *_: 0] * 2, False, lambda p, job: p, "")
+    edges = black_box("edges", plan)
     job = Job(Model("net", "1"), X, Target(OutputKind.LOGITS, Link.LOGIT), Stream(5), twin=network.twin)
     target = Target(OutputKind.LOGITS, Link.LOGIT, (0, 1))
     chosen = [(find("randomisation"), RandomisationParams(2))]
@@ -197,9 +205,32 @@ def test_what_goes_wrong_on_a_copy_is_the_metrics_reason_and_the_map_is_kept(net
             raise Unsupported("NO_NEUTRAL_BASELINE", "baseline", "no neutral baseline was found")
         return Saliency(MAPS.new_ones((2, *SIZE)).tril())
 
-    picky = Method("picky", plan, SimpleNamespace, "", ("forward",), *[lambda *_: 0] * 2, False, lambda p, job: p, "")
+    picky = black_box("picky", plan)
     job = Job(Model("net", "1"), X, Target(OutputKind.LOGITS, Link.LOGIT), Stream(5), twin=network.twin)
     target = Target(OutputKind.LOGITS, Link.LOGIT, (0, 1))
     run = partial(explain, job, lambda y: target, picky, None)
     explanation = inline(run(metrics=[(find("randomisation"), RandomisationParams(2))]), on(network))
     assert explanation.measures == ("no neutral baseline was found",)
+
+
+def test_a_twin_that_is_far_from_the_served_model_on_this_input_is_not_what_the_map_is_checked_on(network):
+    def other(ask, columns):
+        found = on(network)(ask, columns)
+        return found if ask.model.variant else {"y": found["y"] + 1}
+
+    job = Job(Model("net", "1"), X, Target(OutputKind.LOGITS, Link.LOGIT), Stream(5), twin=network.twin)
+    target, rise = Target(OutputKind.LOGITS, Link.LOGIT, (0, 1)), registry.find("rise")
+    chosen = [(find("randomisation"), RandomisationParams(2)), (find("deletion"), find("deletion").params())]
+    explanation = inline(explain(job, lambda y: target, rise, rise.params(masks=20), metrics=chosen), other)
+    reason, deletion = explanation.measures
+    assert "differs from the served model on the input and its baseline" in reason
+    assert deletion.values  # it alone fails
+
+
+def test_a_map_with_tiny_values_is_like_itself_in_any_units():
+    again = {name: torch.randn(2, 6, 7, dtype=torch.float64) for name in "abcd"}
+    expected, _ = measured(MAPS, again)
+    for scale in (1e-12, 1e-200):
+        found, _ = measured(MAPS * scale, {name: maps * scale for name, maps in again.items()})
+        for which in NAMES:
+            torch.testing.assert_close(found.curves[which], expected.curves[which])

@@ -142,6 +142,19 @@ def test_a_file_that_runs_as_it_is_stored_cannot_be_cast(tmp_path):
         EmbeddedPredictor(network, Card("net"), precision="bfloat16")
 
 
+def test_the_digest_of_an_onnx_file_covers_the_weights_beside_it(tmp_path):
+    import onnx
+
+    path = made.onnx_file(tmp_path / "net.onnx")
+    alone = networks.from_onnx(path, CPU).digest
+    assert alone == networks.file_digest(path)
+    onnx.save(onnx.load(path), path, save_as_external_data=True, size_threshold=1024, location="net.weights")
+    first = networks.from_onnx(path, CPU).digest
+    with (tmp_path / "net.weights").open("r+b") as weights:
+        weights.write(b"\0\0\x80\x3f")
+    assert networks.from_onnx(path, CPU).digest != first
+
+
 # -- what it is ----------------------------------------------------------------------------------------------------
 
 

@@ -84,7 +84,7 @@ def test_a_norm_that_does_more_than_norm_stays():
     made.load_state_dict(net.bn.state_dict())
     net.bn = made
     found = folded(net, X)
-    assert found.convolutions == {"more"} and isinstance(found.module.bn, Activated)
+    assert found.changed == {"more"} and isinstance(found.module.bn, Activated)
     torch.testing.assert_close(found.module(X), net(X), rtol=1e-4, atol=1e-5)
 
 
@@ -97,3 +97,21 @@ def test_control_flow_on_data_is_left_alone():
 
 def test_a_network_without_norms_is_left_alone():
     assert folded(nn.Conv2d(3, 4, 2).eval(), X) is None
+
+
+class Separable(nn.Module):
+    """A convolution in a module of its own, with its norm outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.depthwise, self.pointwise = nn.Conv2d(3, 3, 3, groups=3), nn.Conv2d(3, 4, 1)
+
+    def forward(self, x):
+        return self.pointwise(self.depthwise(x))
+
+
+def test_a_module_around_a_folded_convolution_has_another_output_too():
+    net = nn.Sequential(nn.Sequential(Separable()), normed(), nn.Sequential(nn.Conv2d(4, 4, 1), normed(1))).eval()
+    found = folded(net, X)
+    assert norms(found.module) == 0
+    assert found.changed == {"0.0.pointwise", "0.0", "0", "2.0"}  # and not 2, whose norm is in it

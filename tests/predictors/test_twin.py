@@ -1,5 +1,7 @@
 """The differentiable twin: its gradients, what stands at its layers, and that rows know nothing of each other."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from sidelight.core.ask import INPUT, TWIN, Activation, Forward, Gradient, Model
@@ -9,6 +11,7 @@ from sidelight.core.target import Link, OutputKind, weighed
 from sidelight.predictors.card import Card
 from sidelight.predictors.embedded import EmbeddedPredictor
 from sidelight.predictors.networks import Network
+from sidelight.predictors.randomised import KEPT_SECONDS, Copies
 from sidelight.predictors.twin import TwinPredictor, own_twin
 from torch import nn
 from twin_nets import ASKED, TOKENS, Encoder, Residual, ask, images, network, seeded, spec, twin
@@ -314,6 +317,76 @@ def test_a_module_of_texts_takes_texts_and_ids_and_tells_its_pieces():
         ask(predictor, Activation(ASKED, (INPUT,)), text=["cat"])
 
 
+@pytest.mark.parametrize("form", ["module", "functional"])
+def test_the_ids_that_a_network_knows_are_counted_and_none_beyond_is_asked(form):
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.place, self.head = nn.Embedding(33, 8), nn.Embedding(512, 8), nn.Linear(8, 2)
+
+        def forward(self, ids):
+            h = self.words(ids) if form == "module" else nn.functional.embedding(ids, self.words.weight)
+            return self.head((h + self.place(torch.arange(ids.shape[1]))).mean(1))
+
+    embedded = EmbeddedPredictor(network(seeded(Small)), Card("net", "tokens"), batch_rows=4)
+    predictor = twin(seeded(Small), spec(2, **TOKENS))
+    assert embedded.spec().vocabulary == predictor.spec().vocabulary == 33
+    assert predictor.probes()["ids"].max() < 33
+
+
+def test_what_neighbours_ask_does_not_decide_how_an_exact_ask_of_tokens_runs():
+    net = seeded(Encoder).requires_grad_(False)
+    seen = []
+    net.first.mix.register_forward_hook(lambda m, args, y: seen.append(tuple(args[0].shape)))
+    predictor = twin(net, spec(2, **TOKENS))
+    a = ask(predictor, Activation(ASKED, ("second",)), ids=IDS)["a.second"]
+    for ids in (IDS[:1].expand(3, -1), IDS):
+        for exact, shapes in ((False, None), (True, {(4, 4, 8)})):
+            seen.clear()
+            ask(predictor, Forward(ASKED, ("second",), exact=exact), ids=ids, **{"a.second": a})
+            assert shapes is None or set(seen) == shapes
+
+
+def test_pieces_that_fail_or_do_not_fit_fail_their_request_alone():
+    class Odd(Reading):
+        def pieces(self, text):
+            return [(0, 0)] * {"few": 2, "none": 0}[text]
+
+        def ids(self, text):
+            return [1, 2]
+
+    text = {"modality": "text", "input": spec().input.__class__("text", "BYTES", ())}
+    made = twin(seeded(Odd), spec(2, **text)).twin
+    assert made.ids("few") == (1, 2) and len(made.pieces("few")) == 2
+    with pytest.raises(ModelFailed, match="2 ids of a text, and 0 pieces"):
+        made.ids("none")
+    with pytest.raises(ModelFailed, match="KeyError"):
+        made.pieces("many")
+
+
+def test_pieces_come_from_a_tokenizer_that_no_pass_is_using_over_the_same_weights():
+    class Own(Reading):
+        def __init__(self):
+            super().__init__()
+            self.tokenizer = SimpleNamespace(busy=False)
+
+        def forward(self, rows):
+            assert not self.tokenizer.busy
+            return super().forward(rows)
+
+        def pieces(self, text):
+            self.tokenizer.busy = True
+            self.pieces_of = self.words.weight
+            return super().pieces(text)
+
+    net = seeded(Own)
+    text = {"modality": "text", "input": spec().input.__class__("text", "BYTES", ())}
+    predictor = twin(net, spec(2, **text))
+    predictor.twin.pieces("cat")
+    ask(predictor, Forward(ASKED), text=["cat"])
+    assert not net.tokenizer.busy
+
+
 # -- random weights ----------------------------------------------------------------------------------------------------
 
 
@@ -342,6 +415,52 @@ def test_weights_are_random_from_a_layer_on_and_the_same_for_a_seed(made):
         variant("randomised:tail:4")
 
 
+class Holding(nn.Module):
+    """Weights that no call of a module of theirs uses: attention's projection, a class token, a graph's constants."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.attention = nn.Conv2d(3, 8, 2, stride=2), nn.MultiheadAttention(8, 2, batch_first=True)
+        self.token, self.constants, self.head = nn.Parameter(torch.randn(1, 1, 8)), nn.Module(), nn.Linear(8, 4)
+        self.constants.register_buffer("weight", torch.randn(8, 8))
+        self.constants.register_buffer("shape", torch.tensor([-1, 8]))
+        self.constants.register_buffer("exponent", torch.tensor(2.0))
+        nn.init.normal_(self.attention.out_proj.bias), nn.init.normal_(self.attention.in_proj_bias)
+
+    def forward(self, x):
+        h = self.conv(x).flatten(2).transpose(1, 2)
+        h = self.attention(h, h, h)[0].mean(1) + self.token[:, 0]
+        return self.head((h @ self.constants.weight).reshape(self.constants.shape.tolist()) ** self.constants.exponent)
+
+
+def test_from_the_first_layer_on_no_weight_is_left_as_it_was_learnt():
+    net = seeded(Holding).requires_grad_(False)
+    predictor = twin(net)
+    learnt = net.state_dict()
+
+    def drawn(layer):
+        made = predictor._copies.get(f"randomised:{layer}:1").state_dict()
+        return {name for name, value in made.items() if not torch.equal(value, learnt[name])}
+
+    attention = {f"attention.{name}" for name in ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")}
+    above = {"head.weight", "head.bias"}
+    assert drawn("head") == above
+    assert drawn("attention") == above | attention
+    assert drawn("conv") == set(learnt) - {"constants.shape", "constants.exponent"}
+
+
+def test_copies_that_nobody_asks_for_any_more_are_dropped(made):
+    now = [0.0]
+    copies = Copies(NET, made._listing, lambda: now[0])
+    first = copies.get("randomised:head:1")
+    now[0] = KEPT_SECONDS
+    copies.tidy()
+    assert copies.get("randomised:head:1") is first
+    now[0] = 2 * KEPT_SECONDS + 1
+    copies.tidy()
+    assert copies.get("randomised:head:1") is not first
+
+
 # -- asks and sources that will not do ---------------------------------------------------------------------------------
 
 
@@ -353,6 +472,57 @@ def test_an_unknown_layer_is_refused_with_its_likes(made):
 def test_a_network_that_gives_no_gradients_is_no_twin():
     with pytest.raises(Unsupported, match="onnxruntime"):
         TwinPredictor(Network(lambda x: x, "onnxruntime", ""), spec())
+
+
+@pytest.mark.parametrize("stops", ["no_grad", "detach", "round"])
+def test_a_network_through_which_no_gradient_comes_is_no_twin(stops):
+    class Stopped(Residual):
+        def forward(self, x):
+            with torch.set_grad_enabled(stops != "no_grad" and torch.is_grad_enabled()):
+                h = self.bn(self.stem(x))
+                h = h.detach() if stops == "detach" else h.round() if stops == "round" else h
+                return self.head(self.pool(h).flatten(1))
+
+    with pytest.raises(Unsupported, match="its gradients are zero, or not finite, on all of 8 probes"):
+        twin(seeded(Stopped))
+
+
+def test_tokens_through_which_no_gradient_comes_are_no_twins():
+    class Stopped(Encoder):
+        @torch.no_grad()
+        def forward(self, ids):
+            return super().forward(ids)
+
+    with pytest.raises(Unsupported, match="its gradients are zero"):
+        twin(seeded(Stopped), spec(2, **TOKENS))
+
+
+def test_a_network_that_loses_a_row_of_one_fails_and_says_how(made):
+    class Squeezed(Residual):
+        def forward(self, x):
+            return super().forward(x).squeeze()
+
+    with pytest.raises(ModelFailed, match=r"answers 1 rows with the shape \[4, 1\]"):
+        ask(twin(seeded(Squeezed)), Forward(ASKED), x=images(1))
+
+
+def test_what_rows_make_the_network_cache_does_not_fail_its_twins_gradients():
+    class Cached(nn.Linear):
+        table = None
+
+        def __init__(self):
+            super().__init__(192, 4)
+
+        def forward(self, x):
+            if self.table is None:
+                self.table = torch.linspace(0, 1, 8)
+            return super().forward((x * self.table).flatten(1))
+
+    embedded = EmbeddedPredictor(network(seeded(Cached)), Card("net", "image", crop=(8, 8)), batch_rows=4)
+    predictor = own_twin(embedded, embedded.spec(), batch_rows=4)
+    assert embedded._forward.table is predictor._module.table is not None
+    g = ask(predictor, Gradient(ASKED, (INPUT,), Link.AS_SERVED), w=W[:5], **{"a.input": images(5)})["g.input"]
+    assert g.any()
 
 
 def test_an_embedded_model_is_its_own_twin_in_one_copy():

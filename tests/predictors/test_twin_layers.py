@@ -1,10 +1,15 @@
 """Which layers a network has, in which order, of which shape, and which of them are cuts."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from sidelight.core.errors import Unsupported
+from sidelight.core.sweep import Placement
+from sidelight.predictors.tuning import Tuned
+from sidelight.predictors.twin import TwinPredictor
 from torch import nn
-from twin_nets import Residual, seeded, spec, twin
+from twin_nets import Residual, network, seeded, spec, twin
 
 
 def listing(net, **options):
@@ -92,3 +97,16 @@ def test_the_network_is_left_as_it_was_found_also_where_it_fails():
         twin(net, spec())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
     assert all(m.training for m in net.modules())
+
+
+@pytest.mark.parametrize("rows", [None, 4])
+def test_outputs_that_tell_no_two_inputs_apart_make_nothing_a_cut(rows):
+    class Saturated(Residual):
+        def forward(self, x):
+            return 1 + 1e-7 * super().forward(x)
+
+    net = seeded(Saturated).requires_grad_(False)
+    tuned = Tuned(net, Placement(), "float32")
+    made = TwinPredictor(replace(network(net), fixed_rows=rows), spec(), tuned=tuned, batch_rows=4)
+    assert len(made.twin.layers) == 12 and not any(one.cut for one in made.twin.layers)
+    assert made._before.of(net, ("blocks.1.conv",)) == ()  # and all rows run before it

@@ -7,12 +7,13 @@ import pytest
 import torch
 from sidelight.core.ask import INPUT, Activation, Forward, Gradient
 from sidelight.core.errors import Unknown, Unsupported
+from sidelight.core.predictor import TensorSpec
 from sidelight.core.target import Link
 from sidelight.predictors.networks import file_digest
 from sidelight.predictors.twin import TwinPredictor
 from sidelight.predictors.twin_networks import differentiable
 from torch import nn
-from twin_nets import ASKED, Residual, ask, images, seeded, spec
+from twin_nets import ASKED, TOKENS, Encoder, Residual, ask, images, seeded, spec
 
 CPU = torch.device("cpu")
 NET = seeded(Residual).requires_grad_(False)
@@ -115,11 +116,57 @@ def test_an_exported_program_at_any_layer(tmp_path, rows):
     assert cuts["blocks.0"] and not cuts["blocks.0.conv"] and cuts["head"]
 
 
+def test_an_exported_program_of_a_few_rows_at_most_is_refused_with_what_would_do(tmp_path):
+    axes = ({0: torch.export.Dim("rows", min=1, max=8)},)
+    torch.export.save(torch.export.export(NET, (images(2),), dynamic_shapes=axes), tmp_path / "net.pt2")
+    with pytest.raises(Unsupported, match=r"takes at most 8 rows at once.* up to 64 rows or more, or a fixed one"):
+        twin_of("export", tmp_path / "net.pt2")
+
+
+def test_an_exported_program_of_so_many_rows_of_token_ids(tmp_path):
+    net, ids = seeded(Encoder), torch.tensor([[5, 7, 9, 0], [8, 0, 2, 1]])
+    torch.export.save(torch.export.export(net, (ids,)), tmp_path / "net.pt2")
+    four = {**TOKENS, "input": TensorSpec("ids", "INT64", (4,))}
+    predictor = TwinPredictor(differentiable("export", tmp_path / "net.pt2", {}, CPU), spec(2, **four))
+    assert predictor.spec().vocabulary == 100
+    assert {one.name: one.cut for one in predictor.twin.layers}["first.mix"] is False
+    torch.testing.assert_close(ask(predictor, Forward(ASKED), ids=ids[:1])["y"], net(ids[:1]).detach())
+
+
 def test_onnx_without_its_package_says_what_to_install(tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "onnx2torch" else find(name, *a))
     with pytest.raises(Unsupported, match=r"sidelight\[onnx-twin\]"):
         differentiable("onnx", tmp_path / "net.onnx", {}, CPU)
+
+
+class Two(nn.Module):
+    """What is asked for comes second; of so many rows as it was exported with."""
+
+    def forward(self, x):
+        y = NET(x)
+        return y.softmax(1), y.reshape(len(x), 4)
+
+
+@with_onnx2torch
+def test_onnx_of_two_outputs_and_a_fixed_number_of_rows_with_its_weights_in_another_file(tmp_path):
+    import onnx as format
+
+    path = tmp_path / "two.onnx"
+    torch.onnx.export(
+        Two(), (images(3),), path, input_names=["x"], output_names=["p", "y"], opset_version=17, dynamo=False
+    )
+    digests = []
+    for scale in (1, 2):
+        model = format.load(path)
+        tensors = [t for t in model.graph.initializer if len(t.dims) > 1]
+        tensors[0].raw_data = (scale * format.numpy_helper.to_array(tensors[0])).tobytes()
+        format.save(model, tmp_path / "net.onnx", save_as_external_data=True, size_threshold=0, location="weights")
+        network = differentiable("onnx", tmp_path / "net.onnx", {}, CPU)
+        digests.append(network.digest)
+        if scale == 1:
+            check_input(TwinPredictor(network, spec()))
+    assert digests[0] != digests[1]
 
 
 @with_onnx2torch

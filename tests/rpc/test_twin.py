@@ -1,15 +1,18 @@
 """The twin in the service: listed, verified at start and on every request, and taking rows where it is told to."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 import torch
 from google.rpc import error_details_pb2
 from in_process import details, encoded, pixels, running
-from sidelight import config, wiring
+from sidelight import config, watch, wiring
 from sidelight.config import ConfigError
-from sidelight.core.errors import Unsupported
+from sidelight.core.errors import Exhausted, Unsupported
 from sidelight.core.target import OutputKind
 from sidelight.predictors.card import Card
 from sidelight.predictors.embedded import EmbeddedPredictor
@@ -17,7 +20,7 @@ from sidelight.predictors.twin import TwinPredictor, own_twin
 from sidelight.watch import TwinSource
 from sidelight_proto.v1 import path_pb2, types_pb2
 from sidelight_proto.v1.explanation_pb2 import EstimateCostRequest, ExplainRequest, GetCatalogueRequest
-from twin_nets import Residual, network, seeded
+from twin_nets import Encoder, Residual, network, seeded
 
 CARD = Card("net", "image", crop=(8, 8), scale=1 / 255, output_kind=OutputKind.LOGITS)
 TWIN, EMBEDDED = types_pb2.EXECUTOR_TWIN, types_pb2.EXECUTOR_EMBEDDED
@@ -144,6 +147,95 @@ async def test_a_twin_that_cannot_be_made_is_told_and_the_model_is_served():
         assert (await up.stub.Explain(asked(rise={"masks": 16}))).results
 
 
+async def test_a_twin_that_there_was_no_room_for_is_made_once_there_is(monkeypatch):
+    monkeypatch.setattr(watch, "TWIN_AGAIN", 0.05)
+    tries = []
+
+    def make(predictor, spec):
+        tries.append(spec)
+        if len(tries) < 3:
+            raise Exhausted("device memory", "the device is full")
+        return own_twin(predictor, spec, batch_rows=4)
+
+    async with running(served(), twins={"net": TwinSource(make)}) as up:
+        assert (await entry(up)).twin.reason == "the device is full"
+        assert (await up.stub.Explain(asked(rise={"masks": 16}))).results  # the model is served meanwhile
+        await until(lambda: up.service.roster.find("net").offer.twin)
+        assert len(tries) == 3
+        assert (await up.stub.Explain(asked())).results[0].model.executor == TWIN
+
+
+async def test_a_twin_that_there_was_no_room_to_verify_leaves_the_model_served_and_is_tried_again(monkeypatch):
+    monkeypatch.setattr(watch, "TWIN_AGAIN", 0.05)
+    full = [True]
+
+    class Full(TwinPredictor):
+        def start(self, ask, tiles, wake):
+            if full[0]:
+                raise MemoryError
+            return super().start(ask, tiles, wake)
+
+    def make(predictor, spec):
+        return Full(predictor.network, spec, batch_rows=4)
+
+    async with running(served(), twins={"net": TwinSource(make)}) as up:
+        assert "no room" in (await entry(up)).twin.reason
+        assert (await up.stub.Explain(asked(rise={"masks": 16}))).results
+        full[0] = False
+        await until(lambda: up.service.roster.find("net").offer.twin)
+
+
+async def test_another_twin_takes_the_formers_place_before_that_is_closed(monkeypatch):
+    seen = []
+
+    class Told(TwinPredictor):
+        def close(self):
+            seen.append((self, up.service.engine._twins["net"]))
+            super().close()
+
+    def make(predictor, spec):
+        return Told(predictor.network, spec, batch_rows=4)
+
+    predictor = served()
+    async with running(predictor, twins={"net": TwinSource(make)}) as up:
+        first = up.service.roster.find("net").offer.twin_predictor
+        predictor._spec = replace(predictor._spec, version="2", output=replace(predictor._spec.output, name="logits"))
+        await until(lambda: seen)
+        ((closed, instead),) = seen
+        assert closed is first and instead is not first
+        await until(lambda: up.service.roster.find("net").offer.twin_predictor is instead)
+
+
+async def until(true, seconds=10.0):
+    for _ in range(round(seconds / 0.01)):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never was")
+
+
+async def test_token_ids_that_the_network_does_not_know_are_refused_by_name():
+    card = Card("net", "tokens", output_kind=OutputKind.LOGITS)
+    predictor = EmbeddedPredictor(network(seeded(Encoder)), card, batch_rows=4)
+
+    def ids(*given, **fields):
+        tensor = {"datatype": "INT64", "shape": [len(given)], "contents": np.array(given).tobytes()}
+        return asked(input=types_pb2.Input(tensor=tensor), rise={"masks": 16}, **fields)
+
+    async with running(predictor, twins=own()) as up:
+        assert (await up.stub.Explain(ids(1, 0, 99))).results
+        for question, field in (
+            (ids(1, 100), "input.tensor.contents"),
+            (ids(-1, 1), "input.tensor.contents"),
+            (ids(1, 2, baseline={"text": {"replacement": "100"}}), "baseline.text.replacement"),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError, match=r"0\.\.99") as caught:
+                await up.stub.Explain(question)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            (bad,) = details(caught.value, error_details_pb2.BadRequest)
+            assert [v.field for v in bad.field_violations] == [field]
+
+
 async def test_the_estimate_counts_the_twins_rows_too():
     async with running(served(), twins=own()) as up:
         result = (await up.stub.Explain(asked())).results[0]
@@ -197,6 +289,20 @@ def test_what_breaks_in_a_twins_source_is_its_reason(tmp_path):
     predictor = makers["net"]()
     with pytest.raises(Unsupported, match="seeds"):
         twins["net"].make(predictor, predictor.spec())
+
+
+def test_a_device_that_is_full_keeps_the_network_for_another_try(tmp_path):
+    nets = "import twin_nets\nclass Full(twin_nets.Residual):\n    full = True\n    def forward(self, x):\n"
+    nets += "        if Full.full and x.requires_grad: raise MemoryError\n        return super().forward(x)\n"
+    nets += "def made(): return twin_nets.seeded(Full)\n"
+    path = written(tmp_path)
+    (tmp_path / "nets.py").write_text(nets)
+    makers, twins = loaded(path)
+    predictor = makers["net"]()
+    with pytest.raises(Exhausted, match="no room for the twin"):
+        twins["net"].make(predictor, predictor.spec())
+    type(predictor.network.module).full = False
+    assert twins["net"].make(predictor, predictor.spec()).twin.layers and predictor.network is None
 
 
 @pytest.mark.parametrize(

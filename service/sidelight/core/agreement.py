@@ -10,12 +10,14 @@ from sidelight.core.errors import Unsupported
 from sidelight.core.fold import Collect
 from sidelight.core.sweep import Placement, Plan, Render, Rows, Stopped, Sweep
 
+VANISHING = 1e-2  # of the largest output of all rows: the least that a row's differences are relative to
+
 
 @dataclass(frozen=True)
 class Gap:
     """How far two answers to the same rows are apart."""
 
-    largest: float  # difference over the largest output
+    largest: float  # difference over the row's largest output, of the worst row
     other_top: int  # rows with another top class, where the served model's margin exceeds the tolerance
     rows: int
     tolerance: float
@@ -28,16 +30,26 @@ class Gap:
 
 def gap(served: torch.Tensor, other: torch.Tensor, tolerance: float) -> Gap:
     """Of outputs [k, K] of the served model and of what stands in for it."""
-    top = served.abs().max().clamp(min=torch.finfo(served.dtype).tiny)
-    largest = float((served - other).abs().max() / top)
-    return Gap(largest, _other_top(served, other, tolerance), len(served), tolerance)
+    size = _size(served)
+    largest = float(((served - other).abs().amax(1) / size).max())
+    return Gap(largest, _other_top(served, other, tolerance * size), len(served), tolerance)
 
 
-def _other_top(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> int:
+def _size(y: torch.Tensor) -> torch.Tensor:
+    """[k]: what differences in each row are relative to, its largest output.
+
+    Not a row's own where that cannot be its scale: a single output may pass through 0, and a row may vanish.
+    """
+    largest = y.abs().amax(1)
+    most = largest.max().clamp(min=torch.finfo(y.dtype).tiny)
+    return largest.clamp(min=float(most) * (1.0 if y.shape[1] == 1 else VANISHING))
+
+
+def _other_top(a: torch.Tensor, b: torch.Tensor, margin: torch.Tensor) -> int:
     if a.shape[1] < 2:
         return 0
     first, second = a.topk(2, dim=1).values.T
-    clear = first - second > tolerance * a.abs().max()
+    clear = first - second > margin
     return int((clear & (a.argmax(1) != b.argmax(1))).sum())
 
 
@@ -73,8 +85,9 @@ def _cut(column: object, rows: range, on: Placement) -> torch.Tensor | list[str]
         return list(column)[rows.start : rows.stop]  # type: ignore[call-overload]
     part = column[rows.start : rows.stop].to(on.device)
     if not part.is_floating_point():
-        return part
-    return part.to(on.dtype).contiguous(memory_format=on.layout(part.dim()))
+        return part.clone()
+    # A copy in any case: a network that works in place would change the probes of the other one.
+    return part.to(on.dtype).clone(memory_format=on.layout(part.dim()))
 
 
 def disagrees(model: Model, found: Gap, on: str) -> Unsupported:

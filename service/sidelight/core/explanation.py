@@ -11,7 +11,7 @@ from sidelight.core.agreement import asked, disagrees, gap
 from sidelight.core.ask import Forward
 from sidelight.core.errors import InvalidRequest, Unsupported
 from sidelight.core.fold import Collect
-from sidelight.core.inputs import Input
+from sidelight.core.inputs import Input, TextInput, TokenInput
 from sidelight.core.job import Job, Result, Saliency
 from sidelight.core.metric import Measure, Metric, Subject
 from sidelight.core.registry import Method
@@ -44,10 +44,11 @@ class Explanation:
         return self.stop is Stop.ENOUGH or (self.stop is Stop.COMPLETE and self.job.tolerance is None)
 
 
-def endpoints(x: Input) -> Callable[[range, Placement], tuple[Rows, None]]:
-    """Render of two rows: the input, and its baseline."""
+def endpoints(x: Input, *, last: bool = False) -> Callable[[range, Placement], tuple[Rows, None]]:
+    """Render of two rows: the input, and its baseline; of the last one alone."""
     masks = torch.ones((2, *x.shape))
     masks[1] = 0
+    masks = masks[last:]
     return lambda rows, on: (x.blend(masks[rows.start : rows.stop].to(on.device), on), None)
 
 
@@ -63,17 +64,42 @@ def checked_ends(job: Job) -> Plan[tuple[torch.Tensor, float]]:
 
     Raises Unsupported, with the numbers, where it does not.
     """
+    served = replace(job.model, variant="")
+    both = (served, job.differentiable)
+    (y,), other, *several = yield from together(
+        asked((served,), endpoints(job.input), 2, job.input.like),
+        _twin_ends(job),
+        *(asked(both, endpoints(x, last=True), 1, x.like) for x in job.others),
+    )
+    found = _gap(job, y, other)
+    for b, twins_b in several:
+        found = max(found, _gap(job, torch.cat([y[:1], b]), torch.cat([other[:1], twins_b])))
+    return (other[:2] if job.model.variant else y), found
+
+
+def _twin_ends(job: Job) -> Plan[torch.Tensor]:
+    """Outputs of the twin on the input and its baseline; of a text also on its tokens, as gradients are taken."""
     if job.twin is None:
         raise Unsupported("NO_TWIN", job.model.name, f"model {job.model.name} has no verified differentiable twin")
-    served = replace(job.model, variant="")
-    models = (served, job.differentiable)
-    y, other = yield from asked(models, endpoints(job.input), 2, job.input.like)
-    if y.shape != other.shape:
-        raise Unsupported("TWIN_DISAGREES", served.name, f"the twin of {served.name} answers {other.shape[1]} numbers")
-    found = gap(y, other, job.twin.tolerance)
+    model, x = job.differentiable, job.input
+    plans = [asked((model,), endpoints(x), 2, x.like)]
+    if isinstance(x, TextInput) and job.twin.ids is not None:
+        tokens = TokenInput(x.name, torch.tensor(job.twin.ids(x.text), dtype=torch.int64))
+        plans.append(asked((model,), endpoints(tokens), 1, tokens.like))
+    answers = yield from together(*plans)
+    return torch.cat([y for (y,) in answers])
+
+
+def _gap(job: Job, y: torch.Tensor, other: torch.Tensor) -> float:
+    """How far the twin's ends are from y [2, K], the served model's. Raises Unsupported where that is too far."""
+    assert job.twin is not None  # it has answered
+    if y.shape[1] != other.shape[1]:
+        name = job.model.name
+        raise Unsupported("TWIN_DISAGREES", name, f"the twin of {name} answers {other.shape[1]} numbers")
+    found = gap(torch.cat([y, y[:1]])[: len(other)], other, job.twin.tolerance)
     if not found.near:
-        raise disagrees(served, found, "the input and its baseline")
-    return (other if job.model.variant else y), found.largest
+        raise disagrees(job.model, found, f"the input and {'a' if job.others else 'its'} baseline")
+    return found.largest
 
 
 def explain(
@@ -90,7 +116,8 @@ def explain(
     """
     meter = Meter(max_evaluations)
     twin_gap = None
-    if "gradient" in method.needs or job.model.variant:
+    checked = "gradient" in method.needs or bool(job.model.variant)
+    if checked:
         y, twin_gap = yield from metered(checked_ends(job), meter)
     else:
         y = yield from metered(ends(job), meter)
@@ -105,7 +132,7 @@ def explain(
     if metrics:
         rerun = partial(_again, job, method, params, rows_done) if method.needs else None
         subject = Subject(job, result.maps, rerun)
-        plans = [_measured(metric, chosen, subject) for metric, chosen in metrics]
+        plans = [_measured(metric, chosen, subject, checked) for metric, chosen in metrics]
         measures = yield from metered(together(*plans), unbounded := Meter())
         meter.rows.update(unbounded.rows)
     evaluations = sum(n for kind, n in meter.rows.items() if kind in ("forward", "gradient", "activation"))
@@ -114,9 +141,16 @@ def explain(
     return Explanation(job, result, y, scores[0], scores[1], rows_done, stop, evaluations, edits, measures, twin_gap)
 
 
-def _measured(metric: Metric, params: Any, subject: Subject) -> Plan[Measure | str]:
-    """What the metric finds, or why it finds nothing: the map is worth having all the same."""
+def _measured(metric: Metric, params: Any, subject: Subject, checked: bool) -> Plan[Measure | str]:
+    """What the metric finds, or why it finds nothing: the map is worth having all the same.
+
+    checked: whether the twin was found to agree with the served model on this input.
+    """
     try:
+        if "twin" in metric.needs and not checked:
+            job = subject.job
+            assert job.ends is not None  # known since before the method ran
+            _gap(job, job.ends, (yield from _twin_ends(job)))
         return (yield from metric.plan(subject, params))
     except InvalidRequest as error:
         return error.mend

@@ -58,6 +58,7 @@ class ModelSpec:
     digest: str = ""
     precision: str = "as_served"
     carded: bool = False
+    vocabulary: int = 0  # token ids that there are, from 0; 0: not known
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Twin:
     ids: Callable[[str], tuple[int, ...]] | None = None  # for text: the token of each piece; rows may be ids
     blank: int | None = None  # id of the token that stands for no particular one: [MASK]
     specials: frozenset[int] = frozenset()  # ids that no baseline replaces: [CLS], [SEP]
+    pad: int | None = None  # id of the token that is not there: [PAD], wherever it stands
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,11 @@ def _layers(job: Job) -> tuple[Layer, ...]:
 
 def _curve(maps: torch.Tensor, again: list[torch.Tensor], feature: Feature) -> torch.Tensor:
     """Cosines of features, [T, K+1], the first of the map with itself; 0 with a map that is the same everywhere."""
-    own = feature(maps)
-    return torch.stack([torch.cosine_similarity(own, feature(other), dim=1) for other in (maps, *again)], 1).clamp(
-        -1, 1
-    )
+    own = _unit(feature(maps))
+    return torch.stack([(own * _unit(feature(other))).sum(1) for other in (maps, *again)], 1).clamp(-1, 1)
+
+
+def _unit(v: torch.Tensor) -> torch.Tensor:
+    """Vectors [T, U] over their norms, however small those are; 0 stays 0."""
+    v = v / v.abs().amax(1, keepdim=True).clamp(min=torch.finfo(v.dtype).tiny)  # so that no square underflows
+    return v / v.norm(dim=1, keepdim=True).clamp(min=1)

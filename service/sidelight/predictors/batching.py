@@ -23,6 +23,10 @@ class Batching:
         powers = (1 << i for i in range(rows.bit_length()))
         return cls(tuple(sorted({*(p for p in powers if p <= rows), rows})))
 
+    def at_most(self, rows: int) -> "Batching":
+        """The same without larger batches."""
+        return Batching(tuple(size for size in self.buckets if size <= rows))
+
     @property
     def rows(self) -> int:
         """Rows of the largest batch."""

@@ -17,6 +17,7 @@ from sidelight.predictors.fit import CHANNELS
 from sidelight.predictors.networks import Network, picked
 from sidelight.predictors.serving import DTYPES, Offered, describe, row_shape
 from sidelight.predictors.tuning import Tuned, best_batch, tune
+from sidelight.predictors.vocabulary import vocabulary
 
 PRECISIONS = ("float32", "bfloat16", "float16", "auto")
 _TOKENS = 16  # length of the rows that are tried, for models of any length
@@ -129,7 +130,13 @@ class EmbeddedPredictor:
         y = self._run(self._trial(n, self.placement))
         output = TensorSpec(self._spec.output.name, "FP32", tuple(y.shape[1:]))
         spec = describe(replace(offered, outputs={**offered.outputs, output.name: output}), self._card)
-        return replace(spec, digest=digest, precision=self._precision)
+        return replace(spec, digest=digest, precision=self._precision, vocabulary=self._vocabulary(n))
+
+    def _vocabulary(self, rows: int) -> int:
+        if self._spec.modality != "tokens":
+            return 0
+        (length,) = (_TOKENS if size == -1 else size for size in row_shape(self._spec))
+        return vocabulary(self._run, rows, length, DTYPES[self._spec.input.datatype], self._device)
 
     # -- batches -----------------------------------------------------------------------------------------------------
 
@@ -166,7 +173,7 @@ class EmbeddedPredictor:
     def _run(self, rows: torch.Tensor | list[str]) -> torch.Tensor:
         """The output tensor. Raises MemoryError where the device is full, ModelFailed for any other failure."""
         try:
-            with torch.inference_mode():
+            with torch.no_grad():  # not in inference mode: what the module then caches would fail its twin's gradients
                 y = self._output(self._forward(rows))
         except SidelightError:
             raise

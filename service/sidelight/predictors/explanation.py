@@ -21,17 +21,18 @@ from sidelight.predictors.triton import TritonPredictor
 
 PROBES = 8
 _TEXTS = ("", "a", "the cat sat on the mat", "not bad at all!", "1 2 3", "Ünïcödé", "word " * 20, "END.")
-_TOKENS = 16  # length of a probe, of small ids, which every vocabulary has
+_TOKENS = 16  # length of a probe
+_IDS = 100  # of a vocabulary that is not known: small ones
 
 
 def probes(spec: ModelSpec) -> Rows:
-    """Rows that any model of this input takes: noise, smooth patterns and flat colours; texts; small token ids."""
+    """Rows that any model of this input takes: noise, smooth patterns and flat colours; texts; token ids."""
     stream = Stream(0, "probes")
     if spec.modality == "text":
         return {spec.input.name: list(_TEXTS)}
     if spec.modality == "tokens":
         length = spec.input.shape[0] if spec.input.shape[0] > 0 else _TOKENS
-        return {spec.input.name: torch.from_numpy(stream.integers(range(PROBES), length, 100))}
+        return {spec.input.name: torch.from_numpy(stream.integers(range(PROBES), length, spec.vocabulary or _IDS))}
     shape = row_shape(spec)
     channels, height, width = shape if spec.pixels.layout == "NCHW" else (shape[2], *shape[:2])
     noise = torch.from_numpy(stream.uniform(range(PROBES), channels * height * width)).float()

@@ -1,6 +1,7 @@
 """Batch norms folded into the convolutions before them: the same function in fewer passes over memory."""
 
 import copy
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ class Folded:
     """A copy of a module whose batch norms pass on what they get, since the convolutions before them do their work."""
 
     module: nn.Module
-    convolutions: frozenset[str]  # names of those, whose outputs are no longer those of the original
+    changed: frozenset[str]  # names of submodules whose outputs are no longer those of the original
 
 
 class _Tracer(fx.Tracer):
@@ -37,7 +38,7 @@ def folded(module: nn.Module, x: torch.Tensor) -> Folded | None:
         made = _folded(copy.deepcopy(module))
         if made is None:
             return None
-        with torch.inference_mode():
+        with torch.no_grad():
             a, b = module(x), made.module(x)
     except Exception:  # noqa: BLE001 - somebody else's network may raise anything; it then runs as it is
         return None
@@ -62,8 +63,14 @@ def _folded(module: nn.Module) -> Folded | None:
             continue  # its unnormed output is wanted too, or the module is used twice
         _put(module, before.target, fuse_conv_bn_eval(parts[before.target], parts[node.target]))
         _put(module, node.target, nn.Identity().eval())
-        done.add(before.target)
+        done |= {before.target, *_around(before.target, node.target)}
     return Folded(module, frozenset(done)) if done else None
+
+
+def _around(convolution: str, norm: str) -> set[str]:
+    """The modules that the convolution is in and its norm is not: they too give what has yet to be normed."""
+    parents = itertools.accumulate(convolution.split(".")[:-1], lambda a, b: f"{a}.{b}")
+    return {name for name in parents if not norm.startswith(f"{name}.")}
 
 
 def _put(module: nn.Module, name: str, part: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """Something else at the layers of a torch module, what they give, and one row before them: by hooks that go again."""
 
 import dataclasses
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -9,9 +10,37 @@ import torch
 from torch import nn
 
 
+class _FullPrecision:
+    """Inside, CUDA multiplies and convolves in float32, not in TF32, whose 10 bits are no gradient's or cut's; then as
+    before. The flags are the whole process's, and passes of several lanes overlap: the last one out puts them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._found = threading.Lock(), 0, (False, False)
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._found = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+                self._set(False, False)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._set(*self._found)
+
+    def _set(self, convolutions: bool, products: bool) -> None:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, products
+
+
+_full_precision = _FullPrecision()
+
+
 @contextmanager
 def undisturbed(module: nn.Module) -> Iterator[None]:
-    """The module in eval mode, its parameters without gradients; both as they were found afterwards."""
+    """The module in eval mode and float32 as it is, its parameters without gradients; all as found afterwards."""
     training = [part for part in module.modules() if part.training]
     wanting = [p for p in module.parameters() if p.requires_grad]
     try:
@@ -19,7 +48,8 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
             part.training = False
         for p in wanting:
             p.requires_grad_(False)
-        yield
+        with _full_precision:
+            yield
     finally:
         for part in training:
             part.training = True

@@ -2,7 +2,8 @@
 
 A layer is a named submodule that is called exactly once in a pass and gives one tensor of numbers with a batch axis, or
 a tuple or dataclass that begins with one (transformer blocks). It is a cut if, with its output held at what another
-input gives, the model's output is that of the other input too: then no path from input to output passes it by.
+input gives, the model's output is that of the other input too: then no path from input to output passes it by. Where
+the outputs of the two are the same anyway (saturated ones), nothing is known to be a cut.
 """
 
 import itertools
@@ -158,8 +159,10 @@ def _cuts(module: nn.Module, run: Run, pair: Callable[[int], Any], names: Sequen
             return hold
 
         with torch.no_grad(), hooked(module, {name: holding(i) for i, name in enumerate(chunk, 1)}):
-            y = run(pair(len(chunk))).double()
-        same = (y - y[:1]).abs().flatten(1).amax(1) <= SAME * y[0].abs().max()
+            y = run(pair(len(chunk) + 1))
+        same = like_first(y)
+        if same[-1]:  # held nowhere, and no different
+            return set()
         found |= {name for i, name in enumerate(chunk, 1) if same[i]}
     return found
 
@@ -169,9 +172,17 @@ def _cuts_alone(module: nn.Module, run: Run, samples: Samples, names: Sequence[s
     found = set()
     with torch.no_grad():
         with captured(module, names) as seen:
-            y = run(samples.one).double()
+            y = run(samples.one)[:1]
+        if like_first(torch.cat([y, run(samples.second)[:1]]))[1]:
+            return set()
         for name in names:
             with replaced(module, {name: seen[name]}):
-                if (run(samples.second).double() - y).abs().max() <= SAME * y.abs().max():
+                if like_first(torch.cat([y, run(samples.second)[:1]]))[1]:
                     found.add(name)
     return found
+
+
+def like_first(y: torch.Tensor) -> torch.Tensor:
+    """[k] bool: which of the outputs y [k, ...] are the first, but for rounding."""
+    y = y.double().flatten(1)
+    return (y - y[:1]).abs().amax(1) <= SAME * y[0].abs().max()

@@ -3,6 +3,9 @@
 import hashlib
 import importlib
 import importlib.util
+import math
+import mmap
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -80,12 +83,12 @@ def from_torchscript(path: Path, device: torch.device) -> Network:
 
 def from_exported(path: Path, device: torch.device) -> Network:
     """A file of torch.export.save (.pt2). Its dtype and memory layout are part of the graph."""
-    program, rows = exported(path, device)
+    program, rows, _ = exported(path, device)
     return Network(program.module(), "torch.export", file_digest(path), fixed_rows=rows)
 
 
-def exported(path: Path, device: torch.device) -> tuple[torch.export.ExportedProgram, int | None]:
-    """The program of a file of torch.export.save on a device, and its batch size where it takes one only."""
+def exported(path: Path, device: torch.device) -> tuple[torch.export.ExportedProgram, int | None, float]:
+    """The program of a file of torch.export.save on a device, its only batch size if it has one, and its largest."""
     program = torch.export.load(path)
     if device.type != "cpu":
         from torch.export.passes import move_to_device_pass
@@ -93,7 +96,10 @@ def exported(path: Path, device: torch.device) -> tuple[torch.export.ExportedPro
         program = move_to_device_pass(program, device)
     inputs = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
     rows = inputs[0].meta["val"].shape[0]
-    return program, rows if isinstance(rows, int) else None
+    if isinstance(rows, int):
+        return program, rows, rows
+    bounds = program.range_constraints.get(rows.node.expr)
+    return program, None, math.inf if bounds is None else float(bounds.upper)
 
 
 def picked(y: Any, name: str | None) -> torch.Tensor:
@@ -132,7 +138,7 @@ def from_onnx(path: Path, device: torch.device) -> Network:
     return Network(
         OnnxForward(session, batch is not None),
         "onnxruntime",
-        file_digest(path),
+        onnx_digest(path),
         inputs={name: spec for name, (_, spec) in inputs.items()},
         outputs=outputs,
         fixed_rows=batch if batch is not None and batch > 0 else None,
@@ -163,6 +169,8 @@ class OnnxForward:
         return self._session.run(self._outputs, {self._inputs[0]: array})
 
 
+# Of a tensor in another file, as protobuf has it: a key, and the length of the value that follows.
+_LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f])", re.DOTALL)
 _ONNX_TYPES = {
     "tensor(float)": "FP32",
     "tensor(float16)": "FP16",
@@ -189,6 +197,16 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def onnx_digest(path: Path) -> str:
+    """SHA-256 of an ONNX file, and of the files beside it that hold its tensors; of one alone `file_digest`."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        digest = hashlib.sha256(data)
+        places = {data[m.end() : m.end() + m[1][0]].decode() for m in _LOCATION.finditer(data)}
+    for place in sorted(places):
+        digest.update(file_digest(path.parent / place).encode())
+    return digest.hexdigest()
 
 
 def weights_digest(module: torch.nn.Module) -> str:

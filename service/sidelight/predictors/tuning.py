@@ -60,12 +60,12 @@ def tune(
     layouts = (False, True) if channels_last is None else (channels_last,)
     plain = next(iter(module.parameters()), torch.empty(0)).dtype
     fused = folded(module, rows(TRIAL_ROWS, Placement(device, plain)))
-    convolutions = fused.convolutions if fused else frozenset()
+    changed = fused.changed if fused else frozenset()
     module = fused.module if fused else module
     forms = []
     for name, last in itertools.product(names, layouts):
         on = Placement(device, DTYPES[name], last)
-        forms.append(Tuned(placed(module, on), on, name, convolutions))
+        forms.append(Tuned(placed(module, on), on, name, changed))
     if len(forms) == 1:
         return forms[0]
     times = measure([Trial(form.module, rows(TRIAL_ROWS, form.placement), backward) for form in forms])
@@ -117,7 +117,7 @@ def measure(trials: Sequence[Trial]) -> list[float]:
 
 def _seconds(trial: Trial) -> float:
     try:
-        with torch.inference_mode(not trial.backward):
+        with torch.set_grad_enabled(trial.backward):
             x = trial.x.detach().requires_grad_() if trial.backward else trial.x
             _wait(x)
             began = time.perf_counter()

@@ -1,21 +1,24 @@
 """The differentiable twin: the served model in this process, with gradients and with something else at its layers."""
 
+import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from sidelight.core.ask import INPUT, TWIN, Activation, Ask, Forward, Gradient
+from sidelight.core.ask import INPUT, TWIN, Activation, Ask, Forward, Gradient, Model
 from sidelight.core.errors import InvalidRequest, ModelFailed, SidelightError, Unknown, Unsupported
-from sidelight.core.predictor import Call, Endpoint, ModelSpec, Twin, Unit
+from sidelight.core.evidence import read
+from sidelight.core.predictor import Call, Endpoint, ModelSpec, Twin
 from sidelight.core.sweep import Placement, Rows
-from sidelight.core.target import outputs, weighed
+from sidelight.core.target import NATURAL, outputs
 from sidelight.predictors.batching import TILE_ROWS, Batching, column, lay, texts
 from sidelight.predictors.embedded import EmbeddedPredictor
 from sidelight.predictors.embedded_call import Finished, UnderWay, Watcher, translate
+from sidelight.predictors.exact import Form, Forms, Laid, Trial, filled_up
 from sidelight.predictors.explanation import PROBES, probes
 from sidelight.predictors.layers import captured, narrowed, replaced, undisturbed
 from sidelight.predictors.listing import Listing, Samples, listed
@@ -23,11 +26,14 @@ from sidelight.predictors.networks import Network, picked
 from sidelight.predictors.randomised import Copies
 from sidelight.predictors.samples import LENGTHS, image_samples, text_samples, token_samples
 from sidelight.predictors.serving import row_shape
+from sidelight.predictors.tokenizing import Tokens, guarded, tokens_of
 from sidelight.predictors.tuning import Tuned, best_batch, placed, tune
 from sidelight.predictors.upstream import Upstream
+from sidelight.predictors.vocabulary import vocabulary
 
 _DEPTH = {"cpu": 1, "cuda": 2}
-_TEXT_ROWS = {"cpu": 8, "cuda": 32}
+_TEXT_ROWS = {"cpu": 16, "cuda": 32}
+_LONG_ROWS, _LONG = 8, 512  # of a batch where it would have more tokens than that: a CPU's cache has no room for them
 
 Batch = torch.Tensor | list[str]
 
@@ -57,6 +63,8 @@ class TwinPredictor:
         self.name, self.lane, self.depth = spec.name, str(self._device), _DEPTH[self._device.type]
         self._platform, self._fixed = network.platform, network.fixed_rows
         self._spec = replace(spec, platform=network.platform, digest=network.digest, precision="float32")
+        names = list(network.outputs or ())  # of outputs that come by place
+        self._output = str(names.index(spec.output.name)) if spec.output.name in names else spec.output.name
         self._image = spec.modality == "image"
         self._hooks = not isinstance(network.module, torch.jit.ScriptModule)
         tuned = tuned or self._tuned(network.module)
@@ -67,10 +75,14 @@ class TwinPredictor:
         self._batching = Batching((rows,)) if self._fixed else Batching.upto(rows)
         self.tile_rows = TILE_ROWS
         self.batch_rows = max(2 * TILE_ROWS, rows - rows % TILE_ROWS)
+        self._spec = replace(self._spec, vocabulary=self._vocabulary())
         self._listing = self._listed(layers)
         self.twin = self._described(network, tolerance)
         self._before = Upstream(self._run, self._listing, self._samples, alike=not self._image)
         self._copies = Copies(self._plain, self._listing)
+        self._by_tokens = not (self._image or self._fixed or batch_rows) and self._device.type == "cpu"
+        self._exact, self._forms = self._batching, Forms()  # for exact asks
+        self._prove()
         self._watcher = Watcher() if self._device.type == "cuda" else None
 
     # -- what it is --------------------------------------------------------------------------------------------------
@@ -102,12 +114,14 @@ class TwinPredictor:
         last = None if self._image and self._spec.pixels.layout == "NCHW" else False
         try:
             return tune(module, self._trial, self._device, "float32", last, backward=True)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise _no_twin(self._spec, f"in a trial on {self._device}: {error}") from error
 
     def _trial(self, rows: int, on: Placement) -> torch.Tensor:
         shape = tuple(LENGTHS[0] if size == -1 else size for size in row_shape(self._spec))
-        x = torch.randn((rows, *shape), generator=torch.Generator().manual_seed(0))
+        x = torch.randn((self._fixed or rows, *shape), generator=torch.Generator().manual_seed(0))
         return x.to(device=on.device, dtype=on.dtype, memory_format=on.layout(x.dim()))
 
     def _best_rows(self) -> int:
@@ -130,9 +144,13 @@ class TwinPredictor:
             rows = self._laid([self.probes()[self._spec.input.name]], PROBES)  # type: ignore[list-item]
             return image_samples(rows, self._fixed)
         if self._spec.modality == "tokens" or self._takes_ids():
-            fixed = self._spec.input.shape[-1] if self._spec.modality == "tokens" and self._spec.input.shape else -1
-            return token_samples(fixed, self._ids_dtype, self._device)
+            return token_samples(self._length, self._spec.vocabulary, self._fixed, self._ids_dtype, self._device)
         return text_samples()
+
+    @property
+    def _length(self) -> int:
+        """Of token rows, where the model takes one length only; else -1."""
+        return self._spec.input.shape[-1] if self._spec.modality == "tokens" and self._spec.input.shape else -1
 
     @property
     def _ids_dtype(self) -> torch.dtype:
@@ -147,6 +165,42 @@ class TwinPredictor:
             return False
         return True
 
+    def _tokens(self, module: nn.Module) -> Tokens:
+        if self._spec.modality != "text":
+            return tokens_of(module, text=False)
+        # Asked while the network runs, and what reads texts may not do for two at once: a copy, of all but the weights.
+        shared = {id(t): t for t in (*module.parameters(), *module.buffers())}
+        return guarded(tokens_of(copy.deepcopy(module, shared), text=True), self.name)
+
+    def _vocabulary(self) -> int:
+        if self._image or (self._spec.modality == "text" and not self._takes_ids()):
+            return 0
+        length = self._length if self._length > 0 else LENGTHS[0]
+        with undisturbed(self._module):
+            return vocabulary(self._run_of(self._module), self._fixed or 1, length, self._ids_dtype, self._device)
+
+    def _prove(self) -> None:
+        """Raises Unsupported where no gradient comes out: a forward under no_grad gives outputs all the same."""
+        at = INPUT if self._image else self.twin.embedding
+        if not at:
+            return
+        model, name = Model(self.name, self._spec.version, TWIN), self._spec.input.name
+        x: Any = self.probes()[name] if self._image else self._samples().one
+        rows: Rows = {name: x}
+        seen = self._answered(Activation(model, (at,)), [rows])
+        weights = torch.linspace(-1, 1, outputs(seen["y"], self._spec.kind).shape[1])  # unlike, or a softmax hides them
+        rows = {**rows, f"a.{at}": seen[f"a.{at}"], "w": weights.expand(len(x), -1)}
+        question = Gradient(model, (at,), NATURAL[self._spec.kind])
+        g = self._answered(question, [rows])[f"g.{at}"].flatten(1)
+        if not bool((g.isfinite().all(1) & g.any(1)).any()):
+            why = "a forward under torch.no_grad(), detach() or rounding stops them"
+            raise _no_twin(self._spec, f"its gradients are zero, or not finite, on all of {len(x)} probes: {why}")
+        if not self._fixed:
+            source = f"a.{INPUT}" if self._image else name
+            laid, module = self._rows([rows], (at,), source, (), len(x), weighed=True), self._network(TWIN, (at,))
+            with undisturbed(module):
+                self._exact = Batching.upto(self._trial_of(question, module, ()).steady(laid, self._batching.buckets))
+
     def _described(self, network: Network, tolerance: float) -> Twin:
         module, layers = self._module, self._listing.layers
         embedding = getattr(module, "embedding", "")
@@ -157,19 +211,14 @@ class TwinPredictor:
             embedding = next(tables, "")
         if embedding and embedding not in [one.name for one in layers]:
             raise _no_twin(self._spec, f"its factory calls {embedding!r} the embedding, which is no layer of it")
-        offered = getattr(module, "pieces", None)
-        pieces = _units(offered) if callable(offered) and self._spec.modality == "text" else None
+        tokens = Tokens() if self._image else self._tokens(module)
         note = "" if self._hooks else "TorchScript: its input only, since hooks on the layers of a script module raise"
-        ids, blank = getattr(module, "ids", None), getattr(module, "blank", None)
         return Twin(
             layers,
             network.digest,
             tolerance,
             embedding=embedding,
-            pieces=pieces,
-            ids=ids if callable(ids) and pieces else None,
-            blank=blank if isinstance(blank, int) else None,
-            specials=frozenset() if self._image else frozenset(getattr(module, "specials", ())),
+            **vars(tokens),
             note=note,
         )
 
@@ -179,10 +228,7 @@ class TwinPredictor:
         if not isinstance(ask, Forward | Activation | Gradient):
             raise Unsupported("NO_EXECUTOR", ask.kind, f"a twin answers no {ask.kind} asks")
         self._check(ask.at)
-        parts = self._answers(ask, self._network(ask.model.variant, ask.at), tiles)
-        out = {
-            name: torch.cat([part[name] for part in parts]) if len(parts) > 1 else parts[0][name] for name in parts[0]
-        }
+        out = self._answered(ask, tiles)
         if self._watcher:
             return UnderWay(self.name, out, self._watcher, wake)
         return Finished(out, wake)
@@ -193,58 +239,55 @@ class TwinPredictor:
             if name != INPUT and name not in known:
                 raise Unknown("layer", name, known)
 
-    def _answers(
-        self, ask: Forward | Activation | Gradient, module: nn.Module, tiles: Sequence[Rows]
-    ) -> list[dict[str, torch.Tensor]]:
-        """The answers, chunk by chunk."""
+    def _answered(self, ask: Forward | Activation | Gradient, tiles: Sequence[Rows]) -> dict[str, torch.Tensor]:
+        module = self._network(ask.model.variant, ask.at)
         put = () if isinstance(ask, Activation) else ask.at
         source = f"a.{INPUT}" if INPUT in put else self._spec.input.name
         given = _is_text(tiles, source)
         total = len(texts(tiles, source)) if given else sum(map(len, column(tiles, source)))
-        upstream = self._upstream(put, tiles)
-        batching = self._batching_of(put) if upstream else self._batching
-        chunks = [(chunk, batching.padded(len(chunk), ask.exact)) for chunk in batching.chunks(total)]
-        laid = chunks[-1][0].start + chunks[-1][1]
-        values = {name: self._laid(column(tiles, f"a.{name}"), laid) for name in put}
-        w = self._weights(tiles, laid) if isinstance(ask, Gradient) else None
-        x: Batch
-        if INPUT in put:
-            x = values[INPUT]
-        elif given:
-            x = (rows := texts(tiles, source)) + rows[-1:] * (laid - total)
-        elif upstream:  # what stands there does not matter
-            x = (first := self._laid([column(tiles, source)[0][:1]], 1)).expand(laid, *first.shape[1:])
-        else:
-            x = self._laid(column(tiles, source), laid)
-        answers = []
-        with undisturbed(module):
-            for chunk, padded in chunks:
-                here = slice(chunk.start, chunk.start + padded)
-                part = {name: value[here] for name, value in values.items()}
-                with narrowed(module, upstream, self._listing.repeated if upstream else (), padded):
-                    out = self._pass(ask, module, x[here], part, None if w is None else w[here])
-                answers.append({name: t[: len(chunk)] for name, t in out.items()})
-        return answers
+        upstream = self._upstream(put, tiles, ask.exact)
+        tokens = None if given else column(tiles, source)[0].shape[-1]
+        batching = self._batching_of(put) if upstream else self._batching_for(ask.exact, tokens)
+        chunks = batching.chunks(total)
+        last, form = chunks[-1], Form(batching.padded(len(chunks[-1]), ask.exact))
 
-    def _pass(
-        self,
-        ask: Forward | Activation | Gradient,
-        module: nn.Module,
-        x: Batch,
-        values: Mapping[str, torch.Tensor],
-        w: torch.Tensor | None,
-    ) -> dict[str, torch.Tensor]:
+        def laid(rows: int) -> Laid:
+            return self._rows(tiles, put, source, upstream, rows, weighed=isinstance(ask, Gradient))
+
+        trial = self._trial_of(ask, module, upstream)
+        with undisturbed(module):
+            if ask.exact and not given and not self._fixed:
+                kind = (ask.kind, ask.at, getattr(ask, "link", None), upstream, _shapes(tiles))
+                form = self._forms.of(kind, len(last), batching, lambda: laid(total), trial)
+            rows, answers = laid(last.start + form.rows), []
+            for chunk in chunks:
+                as_it_is = form if chunk is last else Form(len(chunk))
+                out = trial.run(rows.part(slice(chunk.start, chunk.start + as_it_is.rows)), as_it_is)
+                answers.append({name: t[: len(chunk)] for name, t in out.items()})
+        if len(answers) == 1:
+            return answers[0]
+        return {name: torch.cat([part[name] for part in answers]) for name in answers[0]}
+
+    def _trial_of(self, ask: Forward | Activation | Gradient, module: nn.Module, upstream: tuple[str, ...]) -> Trial:
+        repeated = self._listing.repeated if upstream else ()
+
+        def run(rows: Laid, form: Form) -> dict[str, torch.Tensor]:
+            with filled_up(module, form.filled), narrowed(module, upstream, repeated, form.rows):
+                return self._pass(ask, module, rows)
+
+        return Trial(module, run)
+
+    def _pass(self, ask: Forward | Activation | Gradient, module: nn.Module, rows: Laid) -> dict[str, torch.Tensor]:
         """One batch. Raises MemoryError where the device is full, ModelFailed for any other failure."""
         try:
             if isinstance(ask, Gradient):
-                assert w is not None
-                return self._gradients(ask, module, x, values, w)
+                return self._gradients(ask, module, rows)
             with torch.no_grad():
                 if isinstance(ask, Activation):
-                    return self._activations(ask, module, x)
-                inner = {name: value for name, value in values.items() if name != INPUT}
+                    return self._activations(ask, module, rows.x)
+                inner = {name: value for name, value in rows.values.items() if name != INPUT}
                 with replaced(module, inner):
-                    y = self._run(module, x.clone() if INPUT in values else x)  # type: ignore[union-attr]
+                    y = self._run(module, rows.x.clone() if INPUT in rows.values else rows.x)  # type: ignore[union-attr]
             return {"y": y.flatten(1).float()}
         except SidelightError:
             raise
@@ -260,16 +303,15 @@ class TwinPredictor:
             raise InvalidRequest("at", "a text has no activation; ask for the layer of its token embeddings")
         return {"y": y.flatten(1).float(), **found}  # type: ignore[dict-item]
 
-    def _gradients(
-        self, ask: Gradient, module: nn.Module, x: Batch, values: Mapping[str, torch.Tensor], w: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
+    def _gradients(self, ask: Gradient, module: nn.Module, rows: Laid) -> dict[str, torch.Tensor]:
         """One backward pass of the sum of s over rows: rows know nothing of each other, so each gets its own."""
-        leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+        assert rows.w is not None
+        leaves = {name: value.detach().requires_grad_() for name, value in rows.values.items()}
         inner = {name: leaf for name, leaf in leaves.items() if name != INPUT}
         with torch.enable_grad():
             with replaced(module, inner):
-                y = self._run(module, leaves[INPUT].clone() if INPUT in leaves else x)
-            s = weighed(outputs(y, self._spec.kind), self._spec.kind, ask.link, w)
+                y = self._run(module, leaves[INPUT].clone() if INPUT in leaves else rows.x)
+            s = read(outputs(y, self._spec.kind), self._spec.kind, ask.link, rows.w)
             grads: Sequence[torch.Tensor]
             if s.requires_grad:
                 grads = torch.autograd.grad(s.sum(), list(leaves.values()), materialize_grads=True)
@@ -280,16 +322,41 @@ class TwinPredictor:
 
     def _run(self, module: nn.Module, x: Batch) -> torch.Tensor:
         """[n, ...]: the served model's output among what the network returned."""
-        y, name = module(x), self._spec.output.name
+        returned, name = module(x), self._output
         try:
-            return picked(y, name)
+            y = picked(returned, name)
         except KeyError as missing:
             raise ModelFailed(self.name, f"its twin returns {missing.args[0]}, and no {name}") from None
+        if len(y) != len(x):
+            raise ModelFailed(self.name, f"its twin answers {len(x)} rows with the shape {list(y.shape)}")
+        return y
 
     def _run_of(self, module: nn.Module) -> Callable[[Any], torch.Tensor]:
         return lambda x: self._run(module, x)
 
     # -- laying rows -------------------------------------------------------------------------------------------------
+
+    def _rows(
+        self,
+        tiles: Sequence[Rows],
+        put: tuple[str, ...],
+        source: str,
+        upstream: tuple[str, ...],
+        rows: int,
+        weighed: bool,
+    ) -> Laid:
+        """The tiles' rows, filled up to so many."""
+        values = {name: self._laid(column(tiles, f"a.{name}"), rows) for name in put}
+        w = self._weights(tiles, rows) if weighed else None
+        if INPUT in put:
+            return Laid(values[INPUT], values, w)
+        if _is_text(tiles, source):
+            given = texts(tiles, source)
+            return Laid(given + given[-1:] * (rows - len(given)), values, w)
+        if upstream:  # what stands there does not matter
+            first = self._laid([column(tiles, source)[0][:1]], 1)
+            return Laid(first.expand(rows, *first.shape[1:]), values, w)
+        return Laid(self._laid(column(tiles, source), rows), values, w)
 
     def _laid(self, parts: Sequence[torch.Tensor], rows: int) -> torch.Tensor:
         """The rows as the network takes them, filled up to `rows` with the last."""
@@ -301,13 +368,19 @@ class TwinPredictor:
 
     # -- one row before a cut ----------------------------------------------------------------------------------------
 
-    def _upstream(self, put: tuple[str, ...], tiles: Sequence[Rows]) -> tuple[str, ...]:
+    def _upstream(self, put: tuple[str, ...], tiles: Sequence[Rows], exact: bool) -> tuple[str, ...]:
         """Submodules that may run on one row, since what `put` replaces is all that the output gets of them."""
         if not put or INPUT in put or self._fixed:
             return ()
-        if not self._image and not _alike(tiles, self._spec.input.name):  # a text's mask passes its layers by
-            return ()
+        if not self._image and (exact or not _alike(tiles, self._spec.input.name)):
+            return ()  # a text's mask passes its layers by; and neighbours must not decide what an exact ask runs
         return self._before.of(self._network(TWIN, put), put)
+
+    def _batching_for(self, exact: bool, tokens: int | None) -> Batching:
+        """Batches of rows with so many tokens; None: nobody knows. Of images they are the same for all."""
+        batching = self._exact if exact else self._batching
+        long = self._by_tokens and (tokens is None or batching.rows * tokens > _LONG)
+        return batching.at_most(_LONG_ROWS) if long else batching
 
     def _batching_of(self, put: tuple[str, ...]) -> Batching:
         """Batches from a layer on: as large as one of the whole network is in memory."""
@@ -320,6 +393,7 @@ class TwinPredictor:
         """The module of a variant for asks at these layers: the twin, or a copy with random weights from one on."""
         if variant not in ("", TWIN):
             return self._copies.get(variant)
+        self._copies.tidy()
         return self._plain if self._changed.intersection(at) else self._module
 
 
@@ -334,22 +408,13 @@ def own_twin(
     return TwinPredictor(predictor.network, spec, device or here, tuned=tuned, **options)
 
 
-@dataclass(frozen=True)
-class _Units:
-    """A factory's `pieces`, in the domain's words."""
-
-    pieces: Callable[[str], Sequence[tuple[int, int]]]
-
-    def __call__(self, text: str) -> tuple[Unit, ...]:
-        return tuple(Unit(begin, end) for begin, end in self.pieces(text))
-
-
-def _units(pieces: Callable[[str], Sequence[tuple[int, int]]]) -> Callable[[str], tuple[Unit, ...]]:
-    return _Units(pieces)
-
-
 def _no_twin(spec: ModelSpec, why: str) -> Unsupported:
     return Unsupported("NO_TWIN", spec.name, f"model {spec.name} has no differentiable twin: {why}")
+
+
+def _shapes(tiles: Sequence[Rows]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Of a row, column by column."""
+    return tuple((name, tuple(c.shape[1:])) for name, c in tiles[0].items() if isinstance(c, torch.Tensor))
 
 
 def _is_text(tiles: Sequence[Rows], name: str) -> bool:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sidelight.predictors.layers import captured, narrowed, replaced, undisturbed
-from sidelight.predictors.listing import SAME, Listing, Samples
+from sidelight.predictors.listing import SAME, Listing, Samples, like_first
 
 Run = Callable[[nn.Module, Any], torch.Tensor]
 
@@ -39,7 +39,9 @@ class Upstream:
         try:
             with undisturbed(module), torch.no_grad():
                 with captured(module, put) as seen:
-                    self._run(module, rows)
+                    y = self._run(module, rows)
+                if like_first(y)[1]:  # saturated: whatever is put there, the output would be the same
+                    return False
                 values = {name: value.roll(1, 0) for name, value in seen.items()}
                 with replaced(module, values):
                     full = self._run(module, x)

@@ -6,7 +6,7 @@ from typing import Any
 from sidelight_proto.v1 import types_pb2
 
 from sidelight.core.ask import INPUT
-from sidelight.core.inputs import ImageInput
+from sidelight.core.inputs import ImageInput, TextInput
 from sidelight.core.job import Account, Job
 from sidelight.rpc.tensors import encode_tensor
 
@@ -27,6 +27,7 @@ def encode_account(a: Account, *, features: bool, axes: tuple[str, ...]) -> type
         indicator=a.indicator,
         converged=a.converged,
         evaluations=a.evaluations,
+        baseline_output_values=a.baseline_outputs,
     )
     if math.isfinite(a.target):
         message.baseline_output_value, message.target, message.error = a.baseline_output, a.target, a.error
@@ -55,4 +56,11 @@ def _numbers(job: Job, layer: str) -> int:
         return job.input.pixels.numel()
     assert job.twin is not None
     shapes = {known.name: known.shape for known in job.twin.layers}
-    return math.prod(max(n, 1) for n in shapes.get(layer, ()))
+    return math.prod(n if n > 0 else _varying(job) for n in shapes.get(layer, ()))
+
+
+def _varying(job: Job) -> int:
+    """What an axis that varies with the input comes to at most: tokens, or pixels."""
+    if isinstance(job.input, TextInput) and job.twin is not None and job.twin.pieces is not None:
+        return len(job.twin.pieces(job.input.text))
+    return max(job.input.shape)

@@ -142,6 +142,10 @@ class Tokens:
             raise InvalidRequest("input.tensor.shape", f"{length} tokens for model {spec.name}, not {len(self.ids)}")
         if len(self.ids) > limits.max_units:
             raise InvalidRequest("input.tensor.shape", f"at most {limits.max_units} tokens, not {len(self.ids)}")
+        low, high = int(self.ids.min()), int(self.ids.max())
+        if spec.vocabulary and not 0 <= low <= high < spec.vocabulary:
+            known = f"token ids in 0..{spec.vocabulary - 1}, those of model {spec.name}"
+            raise InvalidRequest("input.tensor.contents", f"{known}; they span {low}..{high}")
         first, *others = (TokenInput(spec.input.name, self.ids, int(replacement or 0)) for replacement in given)
         return Placed(first, None, tuple(others), at_layer)
 
