@@ -163,6 +163,16 @@ def test_the_rate_of_calls_that_run_side_by_side_is_their_pooled_cost():
     assert 0.008 < s.rate(A) < 0.0125
 
 
+def test_copies_of_a_twin_with_other_weights_cost_alike_and_are_remembered_as_one():
+    s = Scheduler()
+    for seed in range(50):
+        s.submit(Queue(Ticket(), (Forward(Model("a", "1", f"randomised:head:{seed}")), ()), 8, 8))
+        s.settle(s.pick(room), 0.8)
+    assert 0.099 < s.rate(Forward(Model("a", "1", "randomised:stem:7"))) < 0.101
+    assert len(s._measured) == 1
+    assert s.rate(Forward(Model("a", "1", "twin"))) is None and s.rate(A) is None
+
+
 def test_a_sweep_is_never_further_ahead_of_its_fold_than_allowed():
     s = Scheduler()
     q = Queue(Ticket(), (A, ()), 1000, 8, ahead=64)

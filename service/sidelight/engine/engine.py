@@ -71,6 +71,7 @@ class Engine:
 
         def over(run: Run) -> None:
             self._runs.discard(run)
+            self._forget(run)
             while forget:  # emptied: what is in it refers to the run, which would wait for the garbage collector
                 forget.pop()()
 
@@ -126,10 +127,15 @@ class Engine:
 
     def _submit(self, task: Task) -> None:
         ask = task.sweep.ask
-        if isinstance(ask, Local):
-            self._local.submit(task)
-        else:
-            self._lanes[self._predictor_of(ask).lane].submit(task)
+        lane = None if isinstance(ask, Local) else self._lanes[self._predictor_of(ask).lane]
+        self._forget(task.run, lane)
+        (lane or self._local).submit(task)
+
+    def _forget(self, run: Run, here: Lane | None = None) -> None:
+        """Lanes but `here` wait for no rows of it."""
+        for lane in self._lanes.values():
+            if lane is not here:
+                lane.forget(run)
 
     def _spawn(self, function: Callable[..., object], *args: object) -> None:
         with self._lock:

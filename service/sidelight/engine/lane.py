@@ -20,13 +20,14 @@ from sidelight.core.fold import Out
 from sidelight.core.predictor import Call, Predictor
 from sidelight.core.sweep import Placement, Rows, Shared
 from sidelight.engine.observer import Observer
-from sidelight.engine.run import Task
-from sidelight.engine.scheduler import Batch, Queue, Scheduler
+from sidelight.engine.run import Run, Task
+from sidelight.engine.scheduler import Batch, Key, Queue, Scheduler
 from sidelight.engine.threads import spread
 
 log = logging.getLogger(__name__)
 
 SHARED_BYTES = 256 << 20  # of uploaded shared columns kept on the device
+PATIENCE = 0.1  # of what a batch cost the lane: how long it waits for the plans that the batch has set to work
 AHEAD = 4  # batches, for each call under way, that a sweep may be ahead of its fold: answers may overtake each other
 
 
@@ -49,6 +50,8 @@ class Lane:
         self.name, self._predictor_of, self.depth, self._observer = name, predictor_of, depth, observer
         self._scheduler = Scheduler()
         self._tasks: dict[Queue, Task] = {}
+        self._stepping: dict[Run, Key] = {}  # what they asked in the last batch, and will most likely ask again
+        self._patient_until = 0.0
         self._flights: list[Flight] = []
         self._room: dict[Ask, int] = {}  # batch rows after the device ran out of memory
         self._shared: OrderedDict[Any, torch.Tensor] = OrderedDict()
@@ -67,6 +70,7 @@ class Lane:
         )
         task.withdraw = self.withdraw
         with self._changed:
+            self._stepping.pop(task.run, None)
             if self._closed:
                 raise Unavailable("the service is shutting down")
             if task.alive:  # killed while it was on its way: leave no trace of it
@@ -80,7 +84,14 @@ class Lane:
             if task.queue is not None:
                 self._scheduler.withdraw(task.queue)
                 self._tasks.pop(task.queue, None)
+                self._stepping[task.run] = task.queue.key
             self._changed.notify()
+
+    def forget(self, run: Run) -> None:
+        """It has ended, or asks elsewhere: it is not waited for."""
+        with self._changed:
+            if self._stepping.pop(run, None) is not None:
+                self._changed.notify()
 
     def wake(self) -> None:
         """Something is done."""
@@ -109,10 +120,11 @@ class Lane:
                 while True:
                     dead = [f for f in self._flights if not any(t.alive for t in f.tasks)]
                     done = next((f for f in self._flights if f not in dead and _over(f.call)), None)
-                    batch = None if done or dead or self._closed else self._pick()
+                    patience = self._patient_until - time.monotonic()
+                    batch = None if done or dead or self._closed else self._pick(patience > 0)
                     if dead or done or batch or self._closed:
                         break
-                    self._changed.wait()
+                    self._changed.wait(patience if patience > 0 else None)
             if self._closed:
                 self._drop(list(self._flights))
                 return
@@ -123,10 +135,14 @@ class Lane:
                 self._start(batch)
             del dead, done, batch  # an idle worker must not keep the last request's masks
 
-    def _pick(self) -> Batch | None:
+    def _pick(self, patient: bool) -> Batch | None:
+        """The next batch. Plans in lockstep ask the like again, one after another, as soon as they have stepped: if the
+        first of them were picked at once, it would run alone, and from then on in turns with the others.
+        """
         if len(self._flights) >= self.depth:
             return None
-        return self._scheduler.pick(self._rows)
+        later = {key for run, key in self._stepping.items() if run.stepping} if patient and not self._flights else ()
+        return self._scheduler.pick(self._rows, later)
 
     def _rows(self, ask: Ask) -> int:
         return self._room.get(ask, self._predictor_of(ask).batch_rows)
@@ -208,6 +224,8 @@ class Lane:
         self._observer.call(ask, now - flight.began, "OK")
         # With several calls under way their times overlap: a batch costs what it held the lane back.
         infer = now - max(flight.began, self._free_at)
+        with self._changed:
+            self._stepping.clear()
         at = 0
         for tile, task, memo in zip(flight.batch.tiles, flight.tasks, flight.memos, strict=True):
             here = slice(at, at + len(tile.rows))
@@ -226,6 +244,7 @@ class Lane:
         cost = over - max(flight.prepared, self._free_at)  # masking and folding held the lane back as well
         self._free_at = over
         with self._changed:
+            self._patient_until = over + PATIENCE * cost
             self._scheduler.settle(flight.batch, cost)
         self._observer.batch(self.name, ask, flight.batch.rows, self._rows(ask), cost)
 
@@ -276,6 +295,11 @@ def _check_rows(out: Out, rows: int, ask: Ask) -> None:
 
 
 def _finite_rows(out: Out) -> list[bool]:
-    """Which rows are finite in every output: one transfer a batch."""
-    checks = [torch.isfinite(y).reshape(len(y), -1).all(1) for y in out.values()]
+    """Which rows the model answered with numbers: one transfer a batch.
+
+    What is made of its answers, an explained number `s` and gradients `g.*`, is for the fold to judge: the logarithm of
+    a probability of 0 is not the model's fault.
+    """
+    own = [y for name, y in out.items() if name != "s" and not name.startswith("g.")]
+    checks = [torch.isfinite(y).reshape(len(y), -1).all(1) for y in own]
     return torch.stack(checks).all(0).tolist()

@@ -129,6 +129,11 @@ class Run:
         """Whether anybody waits for the result."""
         return self.ticket.alive
 
+    @property
+    def stepping(self) -> bool:
+        """Whether its plan is at work: nothing that it asked for is under way."""
+        return self.alive and not self._open
+
     def start(self) -> None:
         """Take the first step."""
         self.outbox.progress(Progress(0, queued=True))
@@ -206,6 +211,12 @@ class Run:
             if self._open or not self.alive:
                 return
             tasks, self._tasks = self._tasks, ()
+            due = self._preview_due(time.monotonic())
+        # Of sweeps as short as a step of an optimiser there is nothing to be seen before.
+        seen = (t.sweep.fold.preview() for t in tasks if due and t.folded)
+        if previews := tuple(p for p in seen if p is not None):
+            self._preview_at = time.monotonic()
+            self.outbox.progress(Progress(self.rows, previews=previews))
         self._go(lambda: self.plan.send(tasks[0].value() if self._single else tuple(t.value() for t in tasks)))
 
     def picked(self) -> float | None:
@@ -223,16 +234,18 @@ class Run:
             if not isinstance(sweep.ask, Local):  # that evaluates no model
                 self.rows += rows
             now = time.monotonic()
-            due = self._preview_every is not None and now - self._preview_at >= self._preview_every
-            if due:
-                self._preview_at = now
-            tasks = self._tasks if due else ()
+            tasks = self._tasks if self._preview_due(now) else ()
             telling = now - self._error_at >= ERROR_EVERY
             if telling:
                 self._error_at = now
         previews = tuple(p for t in tasks if (p := t.preview()) is not None)
+        if previews:
+            self._preview_at = now
         error = sweep.fold.progress() if telling else None
         self.outbox.progress(Progress(self.rows, previews=previews, relative_error=error))
+
+    def _preview_due(self, now: float) -> bool:
+        return self._preview_every is not None and now - self._preview_at >= self._preview_every
 
     def fail(self, error: Exception) -> None:
         """One of its rows failed for good."""

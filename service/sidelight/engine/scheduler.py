@@ -7,11 +7,11 @@ comes back after a pause, starts at the virtual time, so it gets no credit for h
 
 import sys
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Hashable, Iterable
+from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
-from sidelight.core.ask import Ask
+from sidelight.core.ask import Ask, Edit, Local
 
 Key = tuple[Ask, Hashable]
 REMEMBERED = 15  # batches whose cost is remembered, for each ask
@@ -84,7 +84,7 @@ class Scheduler:
         self._waiting: dict[Ticket, Account] = {}  # tickets with sweeps here
         self._known: WeakKeyDictionary[Ticket, Account] = WeakKeyDictionary()  # and all that ever had one
         self._virtual = 0.0
-        self._measured: dict[Ask, deque[tuple[float, int]]] = {}  # seconds and rows of the last batches
+        self._measured: dict[Ask, deque[tuple[float, int]]] = {}  # seconds and rows of the last batches, by `_kind`
 
     def submit(self, queue: Queue) -> None:
         """Add a sweep. Its ticket comes to the virtual time if it was away."""
@@ -102,14 +102,19 @@ class Scheduler:
             if not account.queues:
                 del self._waiting[queue.ticket]
 
-    def pick(self, room_for: Callable[[Ask], int]) -> Batch | None:
+    def pick(self, room_for: Callable[[Ask], int], later: Collection[Key] = ()) -> Batch | None:
         """The next batch, of at most `room_for(ask)` rows but at least one tile; None where nothing waits.
 
-        Dead tickets are dropped here.
+        Rows of a key in `later` are left where they are, for those that are about to join them, unless they fill a
+        batch. Dead tickets are dropped here.
         """
         for ticket in [t for t in self._waiting if not t.alive]:
             self._waiting.pop(ticket).queues.clear()
         ready = [(a, q) for a in self._waiting.values() for q in a.queues if q.waiting]
+        for key in later:
+            joined = [q for _, q in ready if q.key == key]
+            if not any(q.alone for q in joined) and sum(q.rows - q.next for q in joined) < room_for(key[0]):
+                ready = [(a, q) for a, q in ready if q.key != key]
         if not ready:
             return None
         lead, first = min(ready, key=_served)
@@ -138,7 +143,7 @@ class Scheduler:
         for tile in batch.tiles:
             ticket = tile.queue.ticket
             self._known[ticket].served += len(tile.rows) * (rate - batch.charged) / ticket.weight
-        self._measured.setdefault(batch.key[0], deque(maxlen=REMEMBERED)).append((seconds, batch.rows))
+        self._measured.setdefault(_kind(batch.key[0]), deque(maxlen=REMEMBERED)).append((seconds, batch.rows))
 
     def refund(self, tiles: Iterable[Tile], charged: float) -> None:
         """Take back what tiles were charged that were not answered."""
@@ -150,7 +155,7 @@ class Scheduler:
 
         Pooled, since the times of calls that run side by side are told alternately: one long, one next to nothing.
         """
-        batches = sorted(self._measured.get(ask, ()))
+        batches = sorted(self._measured.get(_kind(ask), ()))
         batches = batches[:-1] if len(batches) > 2 else batches
         return sum(s for s, _ in batches) / sum(n for _, n in batches) if batches else None
 
@@ -159,6 +164,14 @@ class Scheduler:
         self.refund(batch.tiles, batch.charged)
         for tile in batch.tiles:
             tile.queue.alone.append(tile.rows)
+
+
+def _kind(ask: Ask) -> Ask:
+    """The asks that cost as much: one for all copies of a twin with other weights, of which there is no end."""
+    if isinstance(ask, Edit | Local):
+        return ask
+    kind, _, _ = ask.model.variant.partition(":")
+    return replace(ask, model=replace(ask.model, variant=kind))
 
 
 def _served(entry: tuple[Account, Queue]) -> float:
