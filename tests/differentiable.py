@@ -5,9 +5,10 @@ In the dtype of the module (float64, mostly), row by row independent, without an
 
 import torch
 from sidelight.core.ask import INPUT, Activation, Forward, Gradient
+from sidelight.core.evidence import read
 from sidelight.core.predictor import Layer
 from sidelight.core.sweep import Placement
-from sidelight.core.target import OutputKind, outputs, weighed
+from sidelight.core.target import OutputKind, outputs
 
 WIDE = Placement(dtype=torch.float64)  # for `inline(..., on=WIDE)`
 
@@ -51,7 +52,7 @@ class Answers:
         assert isinstance(ask, Gradient)
         values = {layer: a.detach().clone().requires_grad_() for layer, a in values.items()}
         y, _ = self.run(values.get(INPUT, x), values)
-        s = weighed(outputs(y, self.kind), self.kind, ask.link, columns["w"].double())
+        s = read(outputs(y, self.kind), self.kind, ask.link, columns["w"].double())
         grads = torch.autograd.grad(s.sum(), [values[layer] for layer in at], materialize_grads=True)
         return {"y": y.detach(), "s": s.detach(), **{f"g.{n}": g for n, g in zip(at, grads, strict=True)}}
 

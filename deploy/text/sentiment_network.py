@@ -110,6 +110,7 @@ class ReadingSentiment(Sentiment):
     def __init__(self, encoder: "BertModel", head: nn.Linear) -> None:
         super().__init__(encoder, head)
         self._tokenizer = tokenizer()
+        self.pad = PAD
         vocabulary = {name: self._tokenizer.token_to_id(name) for name in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")}
         self.blank = vocabulary.pop("[MASK]")  # "some word": the encoder learnt to guess what stands behind it
         self.specials = frozenset(vocabulary.values())

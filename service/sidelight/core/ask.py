@@ -8,6 +8,7 @@ place of the input's own column.
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sidelight.core.evidence import Evidence
 from sidelight.core.target import Link
 
 INPUT = "input"
@@ -50,16 +51,16 @@ class Activation:
 class Gradient:
     """Gradients with respect to the layers `at`, all of them substituted, of one number a row:
 
-        s = sum_k w_k L(y)_k        L the link, as target.weighed has it
+        s = sum_k w_k L(y)_k        L the link, or evidence for and against each class, as `evidence.read` has them
 
-    Columns are the inputs, a.<layer> and w [k, K] -> y [k, K], s [k] float64, g.<layer> [k, *A_l] = ds/da. The weights
-    are a column, so rows for different classes share a batch.
+    Columns are the inputs, a.<layer> and w [k, K], of evidence [k, 2K] -> y [k, K], s [k] float64, g.<layer> [k, *A_l]
+    = ds/da. The weights are a column, so rows for different classes share a batch.
     """
 
     kind: ClassVar[str] = "gradient"
     model: Model
     at: tuple[str, ...]
-    link: Link
+    link: Link | Evidence
     exact: bool = False
 
 

@@ -68,11 +68,12 @@ class Account:
     output: float  # g(z)
     baseline_output: float  # g(b), of several their mean; NaN where there is no finite baseline
     result: float  # R, before any display step
+    baseline_outputs: tuple[float, ...] = ()  # g(b) of each of several: each has its own T
     parts: Mapping[str, float] = field(default_factory=dict)  # of E: quadrature, remainder, clip, average, cut, ...
     steps: tuple[Step, ...] = ()  # display steps in their order
     residual: float | None = None  # sum over panels of |R - T| over the output's variation, where a rule has panels
     indicator: float | None = None  # estimated error of the map, L1 over L1
-    converged: bool = True
+    converged: bool = True  # whether |E| / |T| is within the tolerance, and, where a rule has them, both of these
     evaluations: int = 0  # every forward counted, shared ones too
     raw: Mapping[str, torch.Tensor] = field(default_factory=dict)  # A by layer, [*A_l] float64
     map: torch.Tensor | None = None  # [*input.shape] as shown
@@ -94,6 +95,36 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A rationale: characters [begin, end) of a text, and the mean of the mask over its words."""
+
+    begin: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Optimised:
+    """A mask found by optimisation, for one target: how it was come by, and what it is worth.
+
+    Terms as they enter the objective, weight and sign included: "kept" -log p, "removed" -log(1 - q) (or log q),
+    "size", "sigma", "variation"; p and q are on the input and its baselines without draws, each a mean over baselines.
+    """
+
+    terms: Mapping[str, tuple[float, ...]]  # by name, one number a step
+    objective: float  # of the mask, without the term of sigma, which has no bound of its own
+    kept: float  # p, of the explained class on the part that the mask keeps
+    removed: float  # q, on the complement
+    mean: float  # of the mask
+    step: int  # whose mask it is, from 0
+    settled: bool  # whether the rule stopped it, and not the last step, the budget or the deadline
+    w: torch.Tensor  # [*cells] float64
+    sigma: torch.Tensor  # [*cells] float64
+    gradient_free: bool = False
+    spans: tuple[Span, ...] = ()  # of texts
+
+
+@dataclass(frozen=True)
 class Saliency:
     """Attribution maps, one for each of T targets."""
 
@@ -104,6 +135,7 @@ class Saliency:
     job: Job | None = None  # as the method changed it: a baseline that depends on its segments
     accounts: tuple[tuple[Account, ...], ...] = ()  # [T][attributions], the first of each is what `maps` shows
     rest: torch.Tensor | None = None  # [T], attribution of what no position of the map stands for (special tokens)
+    optimised: tuple[Optimised, ...] = ()  # [T], of mask optimisation, where `maps` are the masks
 
 
 def relative_error(maps: torch.Tensor, error: torch.Tensor) -> tuple[float, ...]:

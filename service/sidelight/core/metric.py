@@ -57,7 +57,7 @@ class Metric:
     plan: Callable[[Subject, Any], Plan[Measure]]
     params: type
     paper: str
-    needs: tuple[str, ...]  # kinds of ask; "mask" for a ground truth; "rerun" for a method that can run again; "twin"
+    needs: tuple[str, ...]  # kinds of ask; ground truth: "mask", "spans"; "rerun": a method that can run again; "twin"
     cost: Callable[[Any, tuple[int, ...], int], int]  # rows, of parameters, a map's shape and T; reruns come on top
     reruns: Callable[[Any], int]  # how often the method runs again
     check: Callable[[Any, Input], object]  # raises InvalidRequest for parameters that cannot do for this input

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from sidelight.core.errors import InvalidRequest
+from sidelight.core.predictor import Unit
 
 P = TypeVar("P")
 
@@ -42,10 +43,17 @@ def array(*, what: str) -> Any:
     return dataclasses.field(default=None, metadata={"array": True, "what": what})
 
 
+def spans(*, most: int, what: str) -> Any:
+    """At most so many pieces of the explained text; none: as `what` says."""
+    return dataclasses.field(default=(), metadata={"spans": most, "what": what})
+
+
 def kind_of(field: dataclasses.Field) -> str:
-    """What a parameter is, in words: integer, number, boolean, choice, choices, names or tensor."""
+    """What a parameter is, in words: integer, number, boolean, choice, choices, names, spans or tensor."""
     if "names" in field.metadata:
         return "names"
+    if "spans" in field.metadata:
+        return "spans"
     if "choices" in field.metadata:
         return "choices" if "many" in field.metadata else "choice"
     if "array" in field.metadata:
@@ -67,6 +75,9 @@ def build(kind: type[P], given: Mapping[str, Any], path: str) -> P:
 def _check(path: str, value: Any, field: dataclasses.Field) -> None:
     if "many" in field.metadata:
         _check_many(path, value, field)
+        return
+    if "spans" in field.metadata:
+        _check_spans(path, value, field.metadata["spans"])
         return
     if "choices" in field.metadata:
         if not isinstance(value, field.metadata["choices"]):
@@ -94,3 +105,15 @@ def _check_many(path: str, value: Any, field: dataclasses.Field) -> None:
         raise InvalidRequest(path, "each of them once")
     if len(value) > most or "" in value:
         raise InvalidRequest(path, f"at most {most}, none of them empty")
+
+
+def _check_spans(path: str, value: Any, most: int) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(v, Unit) for v in value):
+        raise InvalidRequest(path, f"a list of spans, not {value!r}")
+    if len(value) > most:
+        raise InvalidRequest(path, f"at most {most}, not {len(value)}")
+    for i, span in enumerate(value):
+        if not 0 <= span.begin < span.end:
+            raise InvalidRequest(
+                f"{path}[{i}].end", f"beyond its begin, {span.begin}: a span is characters [begin, end), not {span.end}"
+            )

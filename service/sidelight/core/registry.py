@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from sidelight.core.baseline import Baseline
 from sidelight.core.errors import Unknown, Unsupported
 from sidelight.core.inputs import Input
 from sidelight.core.job import Job
@@ -26,7 +27,10 @@ class Method:
     check: Callable[[Any, Job], None]  # raises InvalidRequest for what these parameters cannot be asked together
     segmented: bool  # whether it can make its baseline from its own segments
     settle: Callable[[Any, Job], Any]  # the parameters with what they leave to the method filled in, once checked
+    baseline: Callable[[Any, str], tuple[Baseline, ...]]  # of a request that names none, by modality; (): as always
+    apart: bool  # whether every target over every baseline has rows of its own; then `cost` is that of one
     summary: str
+    instead: str = ""  # a method like it for models without a twin
 
 
 _METHODS: dict[str, Method] = {}
@@ -43,12 +47,18 @@ def method(
     check: Callable[[Any, Job], None] = lambda params, job: None,
     segmented: bool = False,
     settle: Callable[[Any, Job], Any] = lambda params, job: params,
+    baseline: Callable[[Any, str], tuple[Baseline, ...]] = lambda params, modality: (),
+    apart: bool = False,
+    instead: str = "",
 ) -> Callable:
     """Register a plan as the method `name`, which is also its field in the request's `oneof method`."""
 
     def register(plan: Callable[[Job, Any], Plan]) -> Callable[[Job, Any], Plan]:
         summary = (plan.__doc__ or "").strip().splitlines()[0]
-        _METHODS[name] = Method(name, plan, params, paper, needs, cost, check, segmented, settle, summary)
+        _METHODS[name] = Method(
+            name, plan, params, paper, needs, cost, check, segmented, settle, baseline,
+            apart or "gradient" in needs, summary, instead,
+        )  # fmt: skip
         return plan
 
     return register

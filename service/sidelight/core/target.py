@@ -37,7 +37,8 @@ def _log_complement_of_logits(y: torch.Tensor) -> torch.Tensor:
     log_p = y.log_softmax(1)
     top = log_p.argmax(1, keepdim=True)
     others = log_p.scatter(1, top, -torch.inf).logsumexp(1, keepdim=True)
-    return torch.log1p(-log_p.exp()).scatter(1, top, others)
+    # Its own p is taken out before: the derivative of log(1 - p) at p = 1 times a weight of 0 would be NaN.
+    return torch.log1p(-log_p.exp().scatter(1, top, 0.0)).scatter(1, top, others)
 
 
 _LOGITS = {

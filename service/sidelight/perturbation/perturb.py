@@ -34,10 +34,7 @@ Field = Units | Groups | Segments | Grid | ShiftedGrid
 
 def perturb(job: Job, c: Combination) -> Plan[Saliency]:
     """The map that the combination `c` gives for `job`."""
-    field = yield from _field(job.input, c, job.stream)
-    if field.units < least(c, job.input):
-        mend = "the image falls into one segment, which leaves nothing to compare: choose another segmentation"
-        raise c.wrong("segmentation", mend)
+    field = yield from segmented(job, c)
     if isinstance(job.input, ImageInput) and job.input.from_segments and isinstance(field, Grid | Segments):
         job = yield from _with_baseline(job, job.input, field.labels)
     with _naming(c):
@@ -58,6 +55,15 @@ def perturb(job: Job, c: Combination) -> Plan[Saliency]:
             raise c.wrong("samples", f"too few for one design of {field.units} segments: allow more")
         raise Stopped(folded.stop)
     return replace(folded.value, job=job)
+
+
+def segmented(job: Job, c: Combination) -> Plan[Field]:
+    """The units that `c` cuts the input into. Raises InvalidRequest where there are too few."""
+    field = yield from _field(job.input, c, job.stream)
+    if field.units < least(c, job.input):
+        mend = "the image falls into one segment, which leaves nothing to compare: choose another segmentation"
+        raise c.wrong("segmentation", mend)
+    return field
 
 
 @contextmanager

@@ -1,0 +1,46 @@
+"""What masks are laid over: an input with its baselines, as rows of a model that say what each mask is worth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from sidelight.core.sweep import Sweep
+from sidelight.masks.field import Field
+from sidelight.masks.options import Options
+
+
+@dataclass(frozen=True, eq=False)
+class Evidences:
+    """What a model makes of masks [A, *shape], each for a target of its own: means over baselines and windows.
+
+    In float64, on the CPU; NaN where a row is missing.
+    """
+
+    log_p: torch.Tensor  # [A], on the part that is kept
+    log_not_q: torch.Tensor  # [A], log(1 - q) on the complement; of `log_ratio` -log q in its place
+    p: torch.Tensor  # [A]
+    q: torch.Tensor  # [A]
+    gradient: torch.Tensor  # [A, *shape], of -log_p - log_not_q by the mask
+
+
+class Scene(Protocol):
+    """One input, its baselines and T targets."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a mask."""
+
+    @property
+    def targets(self) -> int:
+        """T."""
+
+    def field(self, options: Options) -> Field:
+        """Where its masks come from."""
+
+    def rows(self, masks: torch.Tensor, targets: Sequence[int], step: int, draws: bool) -> Sweep[Evidences]:
+        """What masks [A, *shape] are worth, each for the target of that number among the T.
+
+        `draws`: under the snapping and the noise of this step, which are the same whatever other targets are asked.
+        """
