@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from measured import bent, picture, run, subject
+from measured import bent, picture, run, sentence, subject
 from sidelight import metrics
 from sidelight.core import metric as registry
 from sidelight.core.errors import InvalidRequest, Unknown
 from sidelight.core.job import Saliency
 from sidelight.core.params import build
-from sidelight.core.predictor import Layer, Twin
+from sidelight.core.predictor import Layer, Twin, Unit
 from sidelight.core.registry import load
 from sidelight.core.sweep import Meter, metered
 
@@ -20,6 +20,7 @@ load(metrics)
 NAMES = sorted(registry.metrics())
 X = picture((6, 7))
 MASK = torch.eye(6, 7, dtype=torch.bool)
+WORDS = sentence()
 MAPS = torch.randn(2, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
@@ -28,19 +29,27 @@ def again(stream, variant=""):
     return Saliency(torch.from_numpy(stream.normal(range(2), 42)).view(2, 6, 7))
 
 
-def asked():
+def explained(metric):
+    """A text for what is held against spans of it, else an image."""
+    return WORDS if "spans" in metric.needs else X
+
+
+def asked(metric):
     """Two targets, a method that can run again, and a twin of four layers."""
-    s = subject(X, MAPS, (0, 1), rerun=again)
+    x = explained(metric)
+    s = subject(x, MAPS.flatten(1)[:, : math.prod(x.shape)].view(2, *x.shape), (0, 1), rerun=again)
     twin = Twin(tuple(Layer(name, (1,), True) for name in "abcd"), "digest", 1e-3)
     return replace(s, job=replace(s.job, twin=twin))
 
 
 def params(metric):
-    return metric.params(mask=MASK) if "mask" in metric.needs else metric.params()
+    truth = {"mask": MASK, "spans": (Unit(2, 17),)}
+    return metric.params(**{name: truth[name] for name in truth if name in metric.needs})
 
 
 def test_all_are_registered_beside_their_definition():
     assert {"srg", "insertion", "deletion", "pointing_game", "mass_in_mask", "stability", "randomisation"} <= set(NAMES)
+    assert {"sufficiency", "comprehensiveness", "rationale"} <= set(NAMES)
 
 
 def test_an_unknown_metric_is_answered_with_those_that_are_close():
@@ -52,13 +61,13 @@ def test_an_unknown_metric_is_answered_with_those_that_are_close():
 def test_a_metric_says_what_it_is_where_it_is_from_and_what_it_needs(name):
     m = registry.find(name)
     assert m.summary.endswith(".") and m.paper and m.needs
-    assert set(m.needs) <= {"forward", "mask", "rerun", "twin"}
+    assert set(m.needs) <= {"forward", "mask", "spans", "rerun", "twin"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_cost_is_the_rows_that_it_asks_for(name):
     m, meter = registry.find(name), Meter(left=0)
-    run(metered(m.plan(asked(), params(m)), meter), bent(X))
+    run(metered(m.plan(asked(m), params(m)), meter), bent(X))
     copies = {"randomisation": 4}.get(name, 0)  # the input and baseline on each are asked by what runs the method again
     assert sum(meter.rows.values()) == m.cost(params(m), (6, 7), 2) - 2 * copies
     assert m.reruns(params(m)) == ((copies or 2) if "rerun" in m.needs else 0)
@@ -67,14 +76,14 @@ def test_its_cost_is_the_rows_that_it_asks_for(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_its_values_are_finite_and_one_for_each_target(name):
     m = registry.find(name)
-    found = run(m.plan(asked(), params(m)), bent(X))
+    found = run(m.plan(asked(m), params(m)), bent(X))
     assert found.values
     for value in found.values.values():
         assert value.shape == (2,) and value.dtype == torch.float64 and value.isfinite().all()
     for curve in found.curves.values():
         steps = params(m).layers if "twin" in m.needs else params(m).steps
         assert curve.shape == (2, steps + 1) and curve.dtype == torch.float64
-    m.check(params(m), X)
+    m.check(params(m), explained(m))
     assert bool(found.replacement) == ("forward" in m.needs)
 
 
@@ -82,7 +91,7 @@ def test_its_values_are_finite_and_one_for_each_target(name):
 def test_its_parameters_say_what_they_are_and_can_be_built_from_nothing(name):
     kind = registry.find(name).params
     assert all(f.metadata["what"] for f in dataclasses.fields(kind))
-    given = {f.name: f.default for f in dataclasses.fields(kind) if "array" not in f.metadata}
+    given = {f.name: f.default for f in dataclasses.fields(kind) if f.default is not None}
     assert dataclasses.asdict(build(kind, given, f"metrics.{name}")) == dataclasses.asdict(kind())
 
 

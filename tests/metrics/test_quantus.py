@@ -6,11 +6,14 @@ import torch
 from measured import Linear, picture, run, subject
 from sidelight.core.predictor import PixelSpace
 from sidelight.core.target import Link
+from sidelight.metrics.comprehensiveness import comprehensiveness
 from sidelight.metrics.deletion import DeletionParams, deletion
+from sidelight.metrics.erasure import ErasureParams
 from sidelight.metrics.mass_in_mask import MassInMaskParams, mass_in_mask
 from sidelight.metrics.pointing_game import PointingGameParams, pointing_game
 from sidelight.metrics.replacement import Replacement
 from sidelight.metrics.srg import SrgParams, srg
+from sidelight.metrics.sufficiency import sufficiency
 
 quantus = pytest.importorskip("quantus", reason="compares with the package quantus: pip install quantus")
 
@@ -60,6 +63,16 @@ def test_both_curves_of_srg_follow_pixel_flipping_of_the_map_and_of_its_inverse(
     m = run(srg(subject(X, a, (1,)), SrgParams(8, Replacement.REQUEST)), answer)
     torch.testing.assert_close(m.curves["mif"][0, 1:], flipped(a, 1, 8, False), rtol=0, atol=1e-5)
     torch.testing.assert_close(m.curves["lif"][0, 1:], flipped(-a, 1, 8, False), rtol=0, atol=1e-5)
+
+
+def test_comprehensiveness_and_sufficiency_are_the_falls_of_pixel_flipping_of_the_map_and_of_its_inverse():
+    a, p = maps(2), ErasureParams(16, replacement=Replacement.REQUEST)
+    y = Net()((X.pixels / 255).unsqueeze(0))[0, 1].double()
+    s = subject(X, a, (1,))
+    removed = run(comprehensiveness(s, p), answer).curves["comprehensiveness"][0]
+    torch.testing.assert_close(removed[1:], y - flipped(a, 1, 16, False), rtol=0, atol=1e-5)
+    kept = run(sufficiency(s, p), answer).curves["sufficiency"][0]  # without the least relevant, the last step first
+    torch.testing.assert_close(kept.flip(0)[1:], y - flipped(-a, 1, 16, False), rtol=0, atol=1e-5)
 
 
 def located(metric, a, mask):

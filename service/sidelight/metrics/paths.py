@@ -38,7 +38,7 @@ def steps_of(steps: int, units: int) -> int:
 
 
 def rows_of(paths: int, steps: int, shape: tuple[int, ...], targets: int) -> int:
-    """Rows that `walk` asks for: both ends once, the steps between for each path and target."""
+    """Rows that `walk` asks for, or `visit` at equal shares: both ends once, what is between by path and target."""
     return 2 + paths * targets * (steps_of(steps, math.prod(shape)) - 1)
 
 
@@ -83,15 +83,25 @@ class OwnScores(Fold[tuple[torch.Tensor, torch.Tensor]]):
 
 
 def walk(job: Job, paths: Sequence[Path], steps: int) -> Plan[torch.Tensor]:
-    """Scores along `paths`, [path, T, K+1] float64.
+    """Scores along `paths`, [path, T, K+1] float64, after each of K equal steps and before the first.
 
     Raises Stopped where not every row was answered, Unsupported where a score is not finite.
     """
+    units = paths[0].turn.shape[1]
+    steps = steps_of(steps, units)
+    return (yield from visit(job, paths, [round_half_up(k * units, steps) for k in range(steps + 1)]))
+
+
+def visit(job: Job, paths: Sequence[Path], counts: Sequence[int]) -> Plan[torch.Tensor]:
+    """Scores on `paths` after so many of the U units had their turn, [path, T, len(counts)] float64.
+
+    Equal counts are asked once. Raises as `walk` does.
+    """
     targets, units = paths[0].turn.shape
     shape = job.input.shape
-    steps = steps_of(steps, units)
-    between = steps - 1
-    size = rows_of(len(paths), steps, shape, targets)
+    inner = sorted({n for n in counts if 0 < n < units})
+    between = len(inner)
+    size = 2 + len(paths) * targets * between
 
     def target_of(row: int) -> int:
         return (row - 2) // between % targets if row > LAST else 0
@@ -99,8 +109,8 @@ def walk(job: Job, paths: Sequence[Path], steps: int) -> Plan[torch.Tensor]:
     def keep(row: int) -> torch.Tensor:
         if row <= LAST:
             return torch.full((units,), row == FIRST)
-        path, step = (row - 2) // (between * targets), (row - 2) % between + 1
-        return paths[path].keep(target_of(row), round_half_up(step * units, steps))
+        path = (row - 2) // (between * targets)
+        return paths[path].keep(target_of(row), inner[(row - 2) % between])
 
     def render(rows: range, on: Placement) -> tuple[Rows, torch.Tensor]:
         m = torch.stack([keep(row) for row in rows]).view(-1, *shape)  # [k, *shape] bool
@@ -116,7 +126,9 @@ def walk(job: Job, paths: Sequence[Path], steps: int) -> Plan[torch.Tensor]:
     ends = ends.T.unsqueeze(0).expand(len(paths), -1, -1)  # [path, T, 2]: whole, hidden
     shows = torch.tensor([path.shows for path in paths]).view(-1, 1, 1)
     ends = torch.where(shows, ends.flip(2), ends)
-    return torch.cat([ends[..., :1], own.view(len(paths), targets, between), ends[..., 1:]], 2)
+    curve = torch.cat([ends[..., :1], own.view(len(paths), targets, between), ends[..., 1:]], 2)
+    place = {n: i for i, n in enumerate([0, *inner, units])}
+    return curve[..., [place[n] for n in counts]]
 
 
 def round_half_up(numerator: int, denominator: int) -> int:
