@@ -12,7 +12,7 @@ from sidelight_client import Client, Result
 from skimage import data
 
 OUT = BUILD / "gallery"
-PANELS: dict[str, tuple[str, dict[str, Any], str]] = {  # caption: method, its parameters, the baseline
+PANELS: dict[str, tuple[str, dict[str, Any], str | None]] = {  # caption: method, its parameters, the baseline
     "rise": ("rise", {"masks": 2000}, "model_mean"),
     "lime": ("lime", {"samples": 1000}, "segment_mean"),
     "kernel_shap": ("kernel_shap", {"samples": 2000}, "segment_mean"),
@@ -25,6 +25,7 @@ PANELS: dict[str, tuple[str, dict[str, Any], str]] = {  # caption: method, its p
     "integrated_gradients, input": ("integrated_gradients", {}, "model_mean"),
     "integrated_gradients, _blocks.10": ("integrated_gradients", {"layers": ["_blocks.10"]}, "feature_mean"),
     "layer_cam, _blocks.10": ("layer_cam", {"layers": ["_blocks.10"]}, "feature_zero"),
+    "mask_optimisation, cells of 4 pixels": ("mask_optimisation", {"cell": 4, "steps": 400}, None),
 }
 SIDE, CAPTION, COLUMNS = 300, 36, 3
 

@@ -153,12 +153,19 @@ class CannedService(explanation_pb2_grpc.ExplanationServiceServicer):
 
     def EstimateCost(self, request, context):
         self._receive(request, context)
-        return EstimateCostResponse(evaluations=4000, expected=seconds(8), expected_with_queue=seconds(12.5))
+        black, mean = {"constant": {"value": [0]}}, {"model_mean": {}}
+        return EstimateCostResponse(
+            evaluations=4000,
+            expected=seconds(8),
+            expected_with_queue=seconds(12.5),
+            baseline=types_pb2.Baseline(distribution={"baselines": [black, mean]}),
+        )
 
     def GetCatalogue(self, request, context):
         self._receive(request, context)
         masks = catalogue_pb2.ParameterEntry(name="masks", type="integer", default="4000", low=1, high=1e5)
         rise = catalogue_pb2.MethodEntry(name="rise", summary="Random masks.", parameters=[masks], available=True)
+        rise.baselines.add(modality="image", baseline=types_pb2.Baseline(blur={"sigma": 20}))
         return GetCatalogueResponse(
             service_version="1.2.3",
             methods=[rise],

@@ -221,9 +221,11 @@ def test_catalogue_in_json_is_the_protocols_message(run):
 
 
 def test_estimate_tells_evaluations_and_seconds(run, photo):
-    assert "4000 model evaluations" in run("estimate", photo, "--model", "tiny")[1]
+    said = run("estimate", photo, "--model", "tiny")[1]
+    assert "4000 model evaluations" in said and "baseline: black, model_mean" in said
     told = json.loads(run("estimate", photo, "--model", "tiny", "--json")[1])
-    assert told == {"evaluations": 4000, "edits": 0, "seconds": 8.0, "seconds_with_queue": 12.5}
+    seconds = {"seconds": 8.0, "seconds_with_queue": 12.5}
+    assert told == {"evaluations": 4000, "edits": 0, **seconds, "baseline": "black, model_mean"}
 
 
 def test_health_is_0_when_ready_and_4_when_not_and_may_wait(run, service):

@@ -89,12 +89,14 @@ def test_a_killed_demo_takes_its_servers_along(tmp_path):
 @pytest.mark.usefixtures("_triton")
 def test_the_demo_writes_a_picture_and_a_map_and_stops_everything(tmp_path):
     demo = Demo("--masks", "64", "--out", str(tmp_path))
-    told, _ = demo.process.communicate(timeout=120)
+    told, _ = demo.process.communicate(timeout=240)
     assert demo.process.returncode == 0, told
     assert demo.processes() == []
     for part in ("predicted", "probability", "evaluations", "standard error", "sidelight_model_evaluations_total{"):
         assert part in told
     assert "largest part of E" in told and "integrated gradients" in told
+    assert "kept part scores" in told and "rationales" in told and "objective" in told
+    assert "<u " in (tmp_path / "rationale" / "answer.html").read_text()
     assert np.load(tmp_path / "map.npy").shape == (224, 224)
     assert (tmp_path / "overlay.png").stat().st_size > 10_000
     assert str(tmp_path / "overlay.png") in told
@@ -103,7 +105,7 @@ def test_the_demo_writes_a_picture_and_a_map_and_stops_everything(tmp_path):
 def test_without_triton_the_demo_says_so_and_the_service_holds_the_model_itself(tmp_path):
     deploy = shutil.copytree(ROOT / "deploy", tmp_path / "deploy")  # beside which there is no build/triton-venv
     demo = Demo("--masks", "16", deploy=deploy)
-    told, _ = demo.process.communicate(timeout=120)
+    told, _ = demo.process.communicate(timeout=240)
     assert demo.process.returncode == 0, told
     assert "No Triton here" in told
     assert 'sidelight_model_evaluations_total{executor="embedded"' in told

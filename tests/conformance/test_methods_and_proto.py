@@ -41,6 +41,7 @@ TYPES = {
     "choices": {FieldDescriptor.TYPE_ENUM},
     "names": {FieldDescriptor.TYPE_STRING},
     "tensor": {FieldDescriptor.TYPE_MESSAGE},
+    "spans": {FieldDescriptor.TYPE_MESSAGE},
 }
 INPUTS = (
     ImageInput("x", torch.zeros(3, 28, 28), torch.zeros(3, 28, 28), PixelSpace()),
@@ -72,7 +73,7 @@ def test_every_parameter_has_a_type_that_its_field_can_carry_and_can_be_left_uns
     for parameter in parameters:
         field = message.fields_by_name[parameter.name]
         assert field.type in TYPES[kind_of(parameter)], parameter.name
-        many = kind_of(parameter) in ("choices", "names")
+        many = kind_of(parameter) in ("choices", "names", "spans")
         assert field.is_repeated == many
         assert many or field.has_presence, f"{parameter.name}: 0 must not mean unset"
 
@@ -82,7 +83,7 @@ def test_every_parameter_has_bounds_that_its_default_and_its_field_keep(folder, 
     parameters, message = params_of(folder, name)
     for parameter in parameters:
         assert parameter.metadata["what"]
-        if kind_of(parameter) in ("choice", "choices", "names", "tensor"):
+        if kind_of(parameter) in ("choice", "choices", "names", "spans", "tensor"):
             continue
         low, high = parameter.metadata["low"], parameter.metadata["high"]
         assert parameter.default is None or low <= parameter.default <= high

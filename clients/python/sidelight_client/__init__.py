@@ -51,6 +51,8 @@ from sidelight_client.methods import (
     KernelShap,
     LayerCam,
     Lime,
+    MaskOptimisation,
+    MaskSearch,
     Occlusion,
     PathAttribution,
     Pda,
@@ -58,6 +60,7 @@ from sidelight_client.methods import (
     Rise,
     Sobol,
 )
+from sidelight_client.optimised import Optimised, Rationale
 from sidelight_client.question import Model, Question
 from sidelight_client.results import ClassScore, Explanation, Measured, Result, Unit
 
@@ -90,12 +93,15 @@ __all__ = [
     "KernelShap",
     "LayerCam",
     "Lime",
+    "MaskOptimisation",
+    "MaskSearch",
     "Measured",
     "Model",
     "ModelMeanBaseline",
     "NoiseBaseline",
     "NotFound",
     "Occlusion",
+    "Optimised",
     "PathAttribution",
     "Pda",
     "PermissionDenied",
@@ -104,6 +110,7 @@ __all__ = [
     "Progress",
     "ProtocolError",
     "Question",
+    "Rationale",
     "ReferenceMeanBaseline",
     "ResourceExhausted",
     "Result",

@@ -40,7 +40,7 @@ class Attribution:
     error_relative: float | None  # |E| / |T|
     parts: Mapping[str, float]  # where E comes from; they add up to it
     steps: tuple[Step, ...]  # what was done for display
-    residual: float | None  # sum over panels of |R - T| over |T|, of adaptive rules
+    residual: float | None  # sum over panels of |R - T| over the output's variation, of adaptive rules
     indicator: float | None  # estimated error of the map, L1 over L1
     converged: bool
     evaluations: int  # every forward counted, those shared with other attributions too

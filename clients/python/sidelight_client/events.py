@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from sidelight_proto.v1.explanation_pb2 import EstimateCostResponse, ExplainStreamResponse
 from sidelight_proto.v1.explanation_pb2 import Progress as ProgressMessage
 
+from sidelight_client import baselines
 from sidelight_client.errors import ProtocolError
 from sidelight_client.inputs import Source
 from sidelight_client.results import Explanation
@@ -22,10 +23,12 @@ class Estimate:
     edits: int
     seconds: float
     seconds_with_queue: float
+    baseline: str = ""  # in words, where the request names none
 
     @classmethod
     def decode(cls, message: EstimateCostResponse) -> "Estimate":
-        return cls(message.evaluations, message.edits, seconds(message.expected), seconds(message.expected_with_queue))
+        times = seconds(message.expected), seconds(message.expected_with_queue)
+        return cls(message.evaluations, message.edits, *times, baselines.words(message.baseline))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from sidelight_proto.v1.explanation_pb2 import (
     Rise,
     Sobol,
 )
+from sidelight_proto.v1.mask_pb2 import MaskOptimisation, MaskSearch
 from sidelight_proto.v1.path_pb2 import Compare, GradCam, IntegratedGradients, LayerCam, PathAttribution
 
 from sidelight_client.errors import InvalidRequest
@@ -61,6 +62,8 @@ __all__ = [
     "KernelShap",
     "LayerCam",
     "Lime",
+    "MaskOptimisation",
+    "MaskSearch",
     "Occlusion",
     "PathAttribution",
     "Pda",

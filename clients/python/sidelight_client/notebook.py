@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
-from sidelight_client import pictures, summary
+from sidelight_client import pictures, plots, summary
 
 if TYPE_CHECKING:
     from sidelight_client.results import Explanation, Result
@@ -34,7 +34,8 @@ def result(result: "Result") -> str:
         f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(value)}</td></tr>"
         for name, value in summary.facts(result)
     )
-    table = f"<table>{rows}</table>{attributions(result)}{_list(result.warnings)}"
+    curves = "" if result.optimised is None else plots.curves(result.optimised.terms)
+    table = f"<table>{rows}</table>{curves}{attributions(result)}{_list(result.warnings)}"
     return f"<div style='display:flex;gap:1em;align-items:flex-start'><div>{shown}</div><div>{table}</div></div>"
 
 
@@ -49,12 +50,22 @@ def attributions(result: "Result") -> str:
 
 
 def words(result: "Result") -> str:
-    """The text with its words coloured by their scores."""
-    parts = []
-    for text, unit, colour in summary.coloured(result):
-        style = "" if unit is None else f" style='background:rgb{colour};color:black' title='{unit.score:.4g}'"
-        parts.append(f"<span{style}>{escape(text)}</span>")
-    return f"<p style='max-width:40em'>{''.join(parts)}</p>" if parts else ""
+    """The text with its words coloured by their scores, and its rationales underlined."""
+    passages = []
+    for rationale, pieces in summary.passages(result):
+        passage = "".join(_piece(piece) for piece in pieces)
+        if rationale is not None:
+            style = "text-decoration:underline;text-decoration-thickness:2px;text-underline-offset:3px"
+            passage = f"<u style='{style}' title='rationale {rationale.score:.4g}'>{passage}</u>"
+        passages.append(passage)
+    return f"<p style='max-width:40em'>{''.join(passages)}</p>" if passages else ""
+
+
+def _piece(piece: summary.Piece) -> str:
+    style = ""
+    if piece.unit is not None:
+        style = f" style='background:rgb{piece.colour};color:black' title='{piece.unit.score:.4g}'"
+    return f"<span{style}>{escape(piece.text)}</span>"
 
 
 def _image(encoded: bytes) -> str:

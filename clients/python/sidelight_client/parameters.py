@@ -1,4 +1,4 @@
-"""Parameters in plain words: numbers, names of choices, lists, arrays, put into the protocol's messages."""
+"""Parameters in plain words: numbers, names of choices, lists, arrays, spans, put into the protocol's messages."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from sidelight_proto.v1 import types_pb2
+from sidelight_proto.v1.metrics_pb2 import TextSpan
 
 from sidelight_client.errors import InvalidRequest
 from sidelight_client.methods import hint
@@ -25,6 +26,7 @@ KINDS = {
 def fill(message: Message, parameters: Mapping[str, Any], path: str) -> None:
     """Set fields of `message`: choices by their names in lower case, several of a kind as a list, tensors from arrays.
 
+    Spans of a text are pairs (begin, end) of characters.
     Raises InvalidRequest.
     """
     known = message.DESCRIPTOR.fields_by_name
@@ -32,6 +34,9 @@ def fill(message: Message, parameters: Mapping[str, Any], path: str) -> None:
         if name not in known:
             raise InvalidRequest.of(f"{path}.{name}", f"there is no such parameter; {hint(str(name), known)}")
         field = known[name]
+        if field.message_type is TextSpan.DESCRIPTOR:
+            getattr(message, name).extend(_spans(value, f"{path}.{name}"))
+            continue
         if field.message_type is not None:
             getattr(message, name).CopyFrom(_tensor(value, name, f"{path}.{name}"))
             continue
@@ -44,6 +49,13 @@ def fill(message: Message, parameters: Mapping[str, Any], path: str) -> None:
         except (TypeError, ValueError):
             many = ", or a list of such" if field.is_repeated else ""
             raise InvalidRequest.of(f"{path}.{name}", f"takes {KINDS[field.type]}{many}, not {value!r}") from None
+
+
+def _spans(value: Any, path: str) -> list[TextSpan]:
+    try:
+        return [TextSpan(begin=begin, end=end) for begin, end in value]
+    except (TypeError, ValueError):
+        raise InvalidRequest.of(path, f"takes pairs (begin, end) of whole numbers, not {value!r}") from None
 
 
 def _several(value: Any) -> Iterable[Any]:

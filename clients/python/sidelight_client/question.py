@@ -54,7 +54,8 @@ class Question(TypedDict, total=False):
     # "noise", "histogram", "random_colour", "segment_mean", "inpainting", for path attribution also "feature_zero",
     # "feature_mean" and "neutral"; a grey value or colour in 0..255, an image, a message such as
     # `BlurBaseline(sigma=8)`; with reference images {"reference_mean": ["a.jpg", "b.jpg"]}, or "feature_mean" likewise.
-    # A list of several of these is their distribution. Absent means the method's default.
+    # A list of several of these is their distribution, for path attribution and masks. Absent means the method's own
+    # default, which `resolved` of the answer names.
     baseline: BaselineLike
     # For the same answer again; drawn and told in the answer when absent.
     seed: int

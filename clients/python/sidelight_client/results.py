@@ -18,6 +18,7 @@ from sidelight_client import notebook, pictures, summary, tables, tensors
 from sidelight_client.attributions import Attribution
 from sidelight_client.errors import InvalidRequest
 from sidelight_client.inputs import Source
+from sidelight_client.optimised import Optimised, Rationale
 
 MapKey = tuple[types_pb2.MapKind, types_pb2.Resolution]
 
@@ -68,6 +69,8 @@ class Result:
     labels: np.ndarray | None = None
     # Of path attributions: what each attributed of what there was; `map` shows the first. None for other methods.
     attributions: tuple[Attribution, ...] = ()
+    # Of mask optimisation: how the mask, which is `map`, was come by, and what it is worth. None for other methods.
+    optimised: Optimised | None = None
 
     @property
     def model(self) -> str:
@@ -139,6 +142,18 @@ class Result:
     def rest(self) -> float | None:
         """Attribution of what no unit stands for, such as the special tokens of a text; None where there is none."""
         return _optional(self.message, "rest")
+
+    @cached_property
+    def rationales(self) -> tuple[Rationale, ...]:
+        """Of mask optimisation on a text: the runs of words that the mask keeps, in their order."""
+        told = self.message.optimised.rationales
+        return tuple(Rationale(self._between(r.begin, r.end), r.begin, r.end, r.score) for r in told)
+
+    def _between(self, begin: int, end: int) -> str:
+        """These characters of the text; where the client has it no more, its words there."""
+        if self.source is not None and self.source.text is not None:
+            return self.source.text[begin:end]
+        return " ".join(u.name for u in self.words if u.begin is not None and begin <= u.begin < end)
 
     @property
     def words(self) -> tuple[Unit, ...]:
@@ -242,6 +257,7 @@ class Result:
             f"{self.evaluations} evaluations",
             self.stop_reason + ("" if error is None else f", error {error:.1%}"),
             *(f"{summary.attributed(a)}" for a in self.attributions[:1]),
+            *(summary.worth(o) for o in [self.optimised] if o is not None),
             *(f"warning: {w}" for w in self.warnings),
         ]
         return f"<Result {' · '.join(parts)}>"
@@ -272,6 +288,7 @@ class Explanation:
                 source,
                 chunks.decode(r.labels) if r.HasField("labels") else None,
                 tuple(Attribution.decode(a, chunks) for a in r.attributions),
+                Optimised.decode(r.optimised, chunks) if r.HasField("optimised") else None,
             )
             for r in message.results
         )
@@ -345,9 +362,9 @@ class Explanation:
     def save(self, folder: str | Path) -> list[Path]:
         """Write overlay.png, map.npy, standard_error.npy, map_at_input.npy, labels.npy (those there are), answer.json.
 
-        Maps of a comparison and attributions at layers go into attributions.npz, by their names. For a text answer.html
-        shows its words coloured by their scores. The second result's files are called overlay-2.png and so on. Makes
-        the folder; returns what it wrote.
+        Maps of a comparison and attributions at layers go into attributions.npz, by their names; the terms of an
+        optimised mask's objective into optimised.npz. For a text answer.html shows its words coloured by their scores.
+        The second result's files are called overlay-2.png and so on. Makes the folder; returns what it wrote.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -361,9 +378,11 @@ class Explanation:
                 if (values := getattr(result, name)) is not None:
                     written.append(folder / f"{name}{suffix}.npy")
                     np.save(written[-1], values)
-            if arrays := _arrays(result.attributions):
-                written.append(folder / f"attributions{suffix}.npz")
-                np.savez(written[-1], **arrays)  # type: ignore[arg-type]  # numpy's stubs take the names for flags
+            optimised = {} if result.optimised is None else result.optimised.arrays
+            for name, arrays in (("attributions", _arrays(result.attributions)), ("optimised", optimised)):
+                if arrays:
+                    written.append(folder / f"{name}{suffix}.npz")
+                    np.savez(written[-1], **arrays)  # type: ignore[arg-type]  # numpy's stubs take the names for flags
         if self.source is not None and self.source.text is not None:
             written.append(folder / "answer.html")
             written[-1].write_text(notebook.page(self), encoding="utf-8")
@@ -400,6 +419,10 @@ def _tensors(result: types_pb2.Result) -> Iterator[types_pb2.Tensor]:
         yield from one.features
         if one.HasField("map"):
             yield one.map
+    yield from result.optimised.terms
+    for name in ("w", "sigma"):
+        if result.optimised.HasField(name):
+            yield getattr(result.optimised, name)
 
 
 def _measured(found: types_pb2.MetricResult) -> Measured:

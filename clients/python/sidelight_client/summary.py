@@ -2,15 +2,24 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
 
 from sidelight_client import pictures
 
 if TYPE_CHECKING:
     from sidelight_client.attributions import Attribution
+    from sidelight_client.optimised import Optimised, Rationale
     from sidelight_client.results import Result, Unit
 
-Piece = tuple[str, "Unit | None", "tuple[int, int, int] | None"]
+
+class Piece(NamedTuple):
+    """A piece of a text: a word with its colour, or what is between two words; and the rationale that it is in."""
+
+    text: str
+    unit: "Unit | None" = None
+    colour: tuple[int, int, int] | None = None
+    rationale: "Rationale | None" = None
 
 
 def facts(result: "Result") -> list[tuple[str, str]]:
@@ -33,6 +42,10 @@ def facts(result: "Result") -> list[tuple[str, str]]:
         lines += [("baseline", one.baseline), ("rule", one.rule), ("attributed", attributed(one))]
         if one.indicator is not None:
             lines.append(("map's error", f"{one.indicator:.2%} of it, estimated"))
+    if result.optimised is not None:
+        lines += mask(result.optimised)
+    if result.rationales:
+        lines.append(("rationales", "; ".join(f"{r.text!r} {r.score:.2f}" for r in result.rationales)))
     if result.rest:
         lines.append(("special tokens", f"{result.rest:.4g}"))
     if result.relative_standard_error is not None:
@@ -40,6 +53,21 @@ def facts(result: "Result") -> list[tuple[str, str]]:
     for name, found in result.metrics.items():
         lines.append((name, ", ".join(f"{key} {value:.4g}" for key, value in found.values.items()) or "not measured"))
     return lines
+
+
+def mask(found: "Optimised") -> list[tuple[str, str]]:
+    """What an optimised mask is worth, and how it was come by."""
+    how = f"{found.objective:.4g} at step {found.step} of {found.steps}"
+    how += ", settled" if found.settled else ", not settled"
+    how += ", searched for without gradients" if found.gradient_free else ""
+    return [("mask", f"{worth(found)}; its mean is {found.mean:.2f}"), ("objective", how)]
+
+
+def worth(found: "Optimised") -> str:
+    """What the class scores on what the mask keeps, and on the rest."""
+    if math.isnan(found.kept):
+        return "the deadline came before it could be told what the mask is worth"
+    return f"kept part scores {found.kept:.2f}, without it {found.removed:.2f}"
 
 
 def attributed(one: "Attribution") -> str:
@@ -86,18 +114,31 @@ def ratio(value: float | None) -> str:
 
 
 def coloured(result: "Result") -> Iterator[Piece]:
-    """Pieces of the text in order: (piece, its unit or None, its colour or None)."""
-    largest = max((abs(u.score) for u in result.words), default=0.0)
+    """Pieces of the text in order. A mask's colours are of 0..1, other scores' of what the largest has."""
+    largest = max((abs(u.score) for u in result.words), default=0.0) if result.optimised is None else 1.0
     text = result.source.text if result.source else None
     at = 0
     for unit in result.words:
+        colour = pictures.word_colour(unit.score, largest)
         if text is not None and unit.begin is not None and unit.end is not None:
             if unit.begin > at:
-                yield text[at : unit.begin], None, None
+                yield Piece(text[at : unit.begin], rationale=_rationale(result, at, unit.begin))
             at = unit.end
-            yield text[unit.begin : unit.end], unit, pictures.word_colour(unit.score, largest)
+            inside = _rationale(result, unit.begin, unit.end)
+            yield Piece(text[unit.begin : unit.end], unit, colour, inside)
         else:
-            yield unit.name, unit, pictures.word_colour(unit.score, largest)
-            yield " ", None, None
+            yield Piece(unit.name, unit, colour)
+            yield Piece(" ")
     if text is not None and result.words and at < len(text):
-        yield text[at:], None, None
+        yield Piece(text[at:])
+
+
+def passages(result: "Result") -> Iterator[tuple["Rationale | None", list[Piece]]]:
+    """The pieces in runs that are one rationale, or none."""
+    for inside, run in groupby(coloured(result), key=lambda piece: piece.rationale):
+        yield inside, list(run)
+
+
+def _rationale(result: "Result", begin: int, end: int) -> "Rationale | None":
+    """The one that these characters are in."""
+    return next((r for r in result.rationales if r.begin <= begin and end <= r.end), None)

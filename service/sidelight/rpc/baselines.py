@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from google.protobuf.message import Message
@@ -56,6 +57,21 @@ def check_baseline(message: types_pb2.Baseline, method: Method) -> None:
         raise InvalidRequest(
             field, f"at most {MAX_IMAGE_BYTES} bytes of images, not {size}; they are fitted to the model anyway"
         )
+
+
+def asked_baseline(message: types_pb2.Baseline, method: Method, params: Any, modality: str) -> types_pb2.Baseline:
+    """The baseline that is asked for; where there is none, `method`'s own for inputs of this modality, in full."""
+    own = () if message.WhichOneof("kind") else method.baseline(params, modality)
+    if not own:
+        return message
+    several = [_said(one) for one in own]
+    return several[0] if len(several) == 1 else types_pb2.Baseline(distribution={"baselines": several})
+
+
+def _said(baseline: Baseline) -> types_pb2.Baseline:
+    """The message of a baseline that is an input made without images."""
+    given = {name: value for name, value in vars(baseline).items() if value is not None}
+    return types_pb2.Baseline(**{_NAMES[type(baseline)]: given})
 
 
 def _encoded(message: types_pb2.Baseline) -> Iterator[bytes]:
@@ -153,8 +169,9 @@ def _replacement(message: types_pb2.Baseline, spec: ModelSpec) -> str:
     if spec.modality != "tokens":
         return message.text.replacement
     replacement = message.text.replacement or "0"
-    if not (replacement.isascii() and replacement.isdecimal() and int(replacement) < 2**31):
-        raise InvalidRequest("baseline.text.replacement", f"a token id, not {replacement!r}")
+    most = (spec.vocabulary or 2**31) - 1
+    if not (replacement.isascii() and replacement.isdecimal() and int(replacement) <= most):
+        raise InvalidRequest("baseline.text.replacement", f"a token id in 0..{most}, not {replacement!r}")
     return replacement
 
 
@@ -216,6 +233,18 @@ _KINDS: dict[str, Callable[[types_pb2.Baseline], Baseline]] = {
     "random_colour": lambda m: RandomColour(),
     "segment_mean": lambda m: FromSegments("segment_mean"),
     "inpainting": lambda m: FromSegments("inpainting"),
+}
+
+
+_NAMES: dict[type, str] = {
+    ModelMean: "model_mean",
+    Constant: "constant",
+    ImageMean: "image_mean",
+    Blur: "blur",
+    Noise: "noise",
+    ImageMedian: "image_median",
+    Histogram: "histogram",
+    RandomColour: "random_colour",
 }
 
 

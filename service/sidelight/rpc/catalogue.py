@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from enum import Enum
 
-from sidelight_proto.v1 import catalogue_pb2
+from sidelight_proto.v1 import catalogue_pb2, types_pb2
 from sidelight_proto.v1.explanation_pb2 import GetCatalogueRequest, GetCatalogueResponse
 
 import sidelight
@@ -13,9 +13,12 @@ from sidelight.core.ask import Forward
 from sidelight.core.params import kind_of
 from sidelight.core.predictor import ModelSpec, TensorSpec
 from sidelight.engine.engine import Engine
+from sidelight.rpc.baselines import asked_baseline
 from sidelight.rpc.encode import UNARY_BYTES, executor
 from sidelight.rpc.roster import Offer, Roster, State
 from sidelight.rpc.sources import Limits
+
+MODALITIES = ("image", "text", "tokens")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,15 @@ def _method(method: registry.Method) -> catalogue_pb2.MethodEntry:
         needs=method.needs,
         parameters=[_parameter(f) for f in dataclasses.fields(method.params)],
         available=True,
+        baselines=_baselines(method),
     )
+
+
+def _baselines(method: registry.Method) -> list[catalogue_pb2.DefaultBaseline]:
+    """The method's own defaults, under its default parameters."""
+    params, none = method.params(), types_pb2.Baseline()
+    found = {modality: asked_baseline(none, method, params, modality) for modality in MODALITIES}
+    return [catalogue_pb2.DefaultBaseline(modality=m, baseline=b) for m, b in found.items() if b.WhichOneof("kind")]
 
 
 def _absent_methods() -> list[catalogue_pb2.MethodEntry]:

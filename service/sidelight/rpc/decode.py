@@ -11,14 +11,14 @@ from sidelight_proto.v1.explanation_pb2 import ExplainRequest
 from sidelight.core import metric, registry
 from sidelight.core.ask import Model
 from sidelight.core.errors import InvalidRequest, SidelightError
-from sidelight.core.inputs import ImageInput, Input
+from sidelight.core.inputs import ImageInput, Input, TextInput
 from sidelight.core.job import Job
 from sidelight.core.metric import Metric
 from sidelight.core.predictor import ModelSpec
 from sidelight.core.registry import Method
 from sidelight.core.stream import Stream
 from sidelight.predictors.fit import Geometry
-from sidelight.rpc.baselines import check_baseline
+from sidelight.rpc.baselines import asked_baseline, check_baseline, resolved_baseline
 from sidelight.rpc.parameters import decode_parameters, placed
 from sidelight.rpc.roster import Offer, Roster
 from sidelight.rpc.sources import Limits, Placed, Source, decode_source
@@ -51,12 +51,15 @@ class Part:
     def rows(self, method: Method, most: int | None) -> int:
         """Model evaluations expected: the method's, at most so many, those of the metrics, the input and baseline."""
         own = method.cost(self.params, self.job.input)
+        if method.apart:
+            own *= self.target.most * (1 + len(self.job.others))
         own = own if most is None else min(own, most)
         shape = self.job.input.shape
         measured = sum(m.cost(p, shape, self.target.most) + own * m.reruns(p) for m, p in self.metrics)
         ends = 4 if getattr(self.job.input, "from_segments", "") else 2  # again over the baseline that is made
         if self.asked(method).variant:
-            ends += 2  # of the twin
+            ends += 2 + 2 * len(self.job.others)  # of the twin; each further baseline on both
+            ends += isinstance(self.job.input, TextInput) and getattr(self.job.twin, "ids", None) is not None
         return ends + own + measured
 
 
@@ -77,6 +80,7 @@ class Question:
     """A request that was found right."""
 
     request: ExplainRequest
+    baseline: types_pb2.Baseline  # the request's, or the method's own
     id: str
     source: Source
     parts: tuple[Part, ...]
@@ -86,6 +90,11 @@ class Question:
     tolerance: float | None
     allow_partial: bool
     outputs: Outputs
+
+    @property
+    def said_baseline(self) -> types_pb2.Baseline:
+        """The baseline with all that it leaves to the models' inputs filled in."""
+        return resolved_baseline(self.baseline, [part.job.input for part in self.parts])
 
     @property
     def rows(self) -> int:
@@ -110,6 +119,7 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
     wrong.settle()
     check_baseline(request.baseline, method)
     specs = [_spec(offer, ref) for offer, ref in offers]
+    baseline = asked_baseline(request.baseline, method, params, specs[0].modality)
     source = decode_source(request.input, limits)
     seed = request.seed if request.HasField("seed") else secrets.randbits(SEED_BITS)
     stream = Stream(seed)
@@ -119,12 +129,12 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
         with wrong.gathered():
             target = decode_target(request.target, spec, spec.classes or _probed(offer, spec), limits.max_targets)
         with wrong.gathered():
-            found = source.made_for(spec, request.baseline, stream, limits)
+            found = source.made_for(spec, baseline, stream, limits)
         wrong.settle()
         _answerable(outputs, found, target.most, wrong)
         wrong.settle()
         if "gradient" in method.needs:
-            offer.need_twin(spec.version, method.name)
+            offer.need_twin(spec.version, method)
         job = Job(
             offer.model(spec.version),
             found.input,
@@ -149,6 +159,7 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
         raise InvalidRequest("target", f"at most {limits.max_targets} results, of all models together, not {results}")
     return Question(
         request=request,
+        baseline=baseline,
         id=request.id or name,
         source=source,
         parts=tuple(parts),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import grpc
+from sidelight_proto.v1 import types_pb2
 from sidelight_proto.v1.explanation_pb2 import EstimateCostResponse, ExplainRequest, ExplainResponse
 
 from sidelight.core.ask import Forward, Model
@@ -59,14 +60,15 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Expected cost: evaluations, and seconds by lane."""
+    """Expected cost: evaluations, and seconds by lane; and the baseline of a request that names none."""
 
     evaluations: int
     lanes: dict[str, float]
+    baseline: types_pb2.Baseline | None
 
     def encode(self, gate: Gate) -> EstimateCostResponse:
         """With the work that `gate` has admitted in front of it."""
-        response = EstimateCostResponse(evaluations=self.evaluations)
+        response = EstimateCostResponse(evaluations=self.evaluations, baseline=self.baseline)
         response.expected.FromNanoseconds(round(max(self.lanes.values()) * 1e9))
         response.expected_with_queue.FromNanoseconds(round(gate.expected(self.lanes) * 1e9))
         return response
@@ -111,7 +113,8 @@ class Desk:
             lane = part.offer.rows_by(model).lane
             seconds = self._seconds_per_row(part, model) * (BACKWARD if backward else 1)
             lanes[lane] = lanes.get(lane, 0.0) + part.rows(question.method, question.max_evaluations) * seconds
-        return Estimate(question.rows, lanes)
+        named = question.request.baseline.WhichOneof("kind")
+        return Estimate(question.rows, lanes, None if named else question.said_baseline)
 
     def _seconds_per_row(self, part: Part, model: Model) -> float:
         """Measured for this version, else for the one that was probed; 0 where nothing is known yet."""

@@ -18,8 +18,8 @@ from sidelight.core.metric import Measure, Metric
 from sidelight.core.sweep import Stop
 from sidelight.predictors.fit import unfit
 from sidelight.rpc.accounts import account_bytes, encode_account
-from sidelight.rpc.baselines import resolved_baseline
 from sidelight.rpc.decode import Part, Question
+from sidelight.rpc.optimised import encode_optimised, optimised_bytes, optimised_warnings, unsettled
 from sidelight.rpc.overlay import overlay
 from sidelight.rpc.parameters import encode_agreed, encode_parameters
 from sidelight.rpc.sources import digest
@@ -61,7 +61,8 @@ def tensor_bytes(question: Question) -> int:
         at_input = math.prod(part.where.source) if part.where and question.outputs.map_at_input else 0
         labels = 2 * math.prod(part.job.input.shape) * question.outputs.segments  # of 8 bytes each
         accounts = account_bytes(part.job, part.params, features=question.outputs.features, maps=question.outputs.map)
-        total += part.target.most * (4 * (own + at_input + labels) + accounts)
+        optimised = optimised_bytes(part.job, part.params, features=question.outputs.features)
+        total += part.target.most * (4 * (own + at_input + labels) + accounts + optimised)
     return total
 
 
@@ -118,6 +119,9 @@ def _tensors(result: types_pb2.Result) -> Iterator[types_pb2.Tensor]:
     for attribution in result.attributions:
         yield from attribution.features
         yield attribution.map
+    yield from result.optimised.terms
+    yield result.optimised.w
+    yield result.optimised.sigma
 
 
 def chunks(tensors: Sequence[bytes]) -> Iterator[TensorChunk]:
@@ -160,6 +164,9 @@ def _result(question: Question, part: Part, e: Explanation, t: int, overlay_byte
         if math.isfinite(accounts[0].error):
             result.attribution_error = accounts[0].error
             result.attribution_error_relative = accounts[0].error_relative
+    if saliency.optimised:
+        result.optimised.CopyFrom(encode_optimised(saliency.optimised[t], features=wanted.features))
+        result.converged &= not unsettled(saliency.optimised[t], part.params)
     if saliency.rest is not None:
         result.rest = saliency.rest[t].item()
     if wanted.map:
@@ -262,6 +269,8 @@ def _warnings(part: Part, e: Explanation, t: int, relative: float | None) -> lis
     for (metric, _), measure in zip(part.metrics, e.measures, strict=True):
         if isinstance(measure, str):
             found.append(f"metric {metric.name} was not measured: {measure}")
+    if e.result.optimised:
+        found += optimised_warnings(e.result.optimised[t], e.job, part.params)
     if e.stop is Stop.DEADLINE:
         found.append(f"cut short by the deadline after {e.rows_done} rows")
     return found
@@ -282,7 +291,7 @@ def _resolved(question: Question, done: Sequence[Explanation]) -> ExplainRequest
     for ref, part in zip(resolved.models, question.parts, strict=True):
         ref.version = part.spec.version
     _resolve_target(resolved.target, [e.job.target for e in done])
-    resolved.baseline.CopyFrom(resolved_baseline(question.request.baseline, [p.job.input for p in question.parts]))
+    resolved.baseline.CopyFrom(question.said_baseline)
     method = getattr(resolved, question.method.name)
     encode_agreed([part.params for part in question.parts], method)
     for message, (metric, params) in zip(resolved.metrics, question.parts[0].metrics, strict=True):

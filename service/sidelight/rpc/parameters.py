@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from sidelight.core.errors import InvalidRequest
 from sidelight.core.inputs import Input
 from sidelight.core.params import build
+from sidelight.core.predictor import Unit
 from sidelight.predictors.fit import Geometry
 from sidelight.rpc.tensors import DTYPES, decode_tensor
 
@@ -34,18 +35,20 @@ def decode_parameters(kind: type, message: Message, path: str) -> Any:
 
 
 def encode_parameters(params: Any, message: Message) -> None:
-    """Write every number, choice and list of `params` into `message`. Tensors stay as they were sent."""
+    """Write every number, choice and list of `params` into `message`. Tensors and spans stay as they were sent."""
     message.SetInParent()
     for field in dataclasses.fields(params):
         value, descriptor = getattr(params, field.name), message.DESCRIPTOR.fields_by_name[field.name]
+        if descriptor.message_type is not None:
+            continue
         if descriptor.is_repeated:
             known = numbers(descriptor) if descriptor.enum_type is not None else {}
             message.ClearField(field.name)
             getattr(message, field.name).extend(known[v.value] if known else v for v in value)
             continue
-        if "choices" in field.metadata:
+        if "choices" in field.metadata and value is not None:
             value = numbers(descriptor).get(value.value)
-        if value is not None and descriptor.message_type is None:
+        if value is not None:
             setattr(message, field.name, value)
 
 
@@ -77,7 +80,9 @@ def numbers(field: FieldDescriptor) -> dict[str, int]:
 
 
 def _several(metadata: Mapping[str, Any], field: FieldDescriptor, values: Sequence[Any], path: str) -> tuple[Any, ...]:
-    """Of a repeated field: names as they are, or members of an enum."""
+    """Of a repeated field: names as they are, members of an enum, or spans."""
+    if "spans" in metadata:
+        return tuple(Unit(v.begin, v.end) for v in values)
     if field.enum_type is None:
         return tuple(values)
     return tuple(_member(metadata["choices"], field, v, f"{path}[{i}]") for i, v in enumerate(values))

@@ -8,6 +8,7 @@ from typing import Any
 from sidelight.core.ask import TWIN, Model
 from sidelight.core.errors import Unavailable, Unknown, Unsupported
 from sidelight.core.predictor import ModelSpec, Predictor, Probe, Twin
+from sidelight.core.registry import Method
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,15 @@ class Offer:
         """Who evaluates the rows of `model`."""
         return self.twin_predictor if model.variant and self.twin_predictor else self.predictor
 
-    def need_twin(self, version: str, method: str) -> None:
+    def need_twin(self, version: str, method: Method) -> None:
         """Raises Unsupported, with the reason, where `version` has no verified twin."""
         if self.twin_of(version) is None:
             why = self.twin_reason or f"its twin is that of version {self.spec.version}"
             raise Unsupported(
                 "NO_TWIN",
                 self.spec.name,
-                f"{method} needs gradients, and model {self.spec.name} {version} has no verified differentiable twin: "
-                f"{why}",
+                f"{method.name} needs gradients, and model {self.spec.name} {version} has no verified differentiable "
+                f"twin: {why}" + (f"; {method.instead} does without" if method.instead else ""),
             )
 
 

@@ -7,6 +7,7 @@ from google.protobuf import json_format
 from rich.table import Table
 from sidelight_proto.v1 import catalogue_pb2, types_pb2
 
+from sidelight_client import baselines
 from sidelight_client.calls import QUICK_DEADLINE
 from sidelight_client.cli.terminal import add_connection, connect, print_json, stdout
 
@@ -82,6 +83,8 @@ def _layers(model: catalogue_pb2.ModelEntry) -> Table:
 def _method(method: catalogue_pb2.MethodEntry) -> Table:
     state = _state(method.available, method.unavailable_reason, "")
     table = _table(f"{method.name}: {method.summary} {state}", "parameter", "type", "default", "bounds", "meaning")
+    for own in method.baselines:
+        table.add_row("", "baseline", baselines.words(own.baseline), own.modality, "where the request names none")
     for parameter in method.parameters:
         table.add_row(parameter.name, parameter.type, parameter.default, _bounds(parameter), parameter.description)
     return table

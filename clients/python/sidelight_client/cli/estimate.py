@@ -28,5 +28,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     edits = f" and {cost.edits} image edits" if cost.edits else ""
     stdout.print(f"{cost.evaluations} model evaluations{edits}")
+    if cost.baseline:
+        stdout.print(f"baseline: {cost.baseline}")
     stdout.print(f"{cost.seconds:.1f} s alone, {cost.seconds_with_queue:.1f} s with the work already admitted")
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from sidelight_client import summary, tables
+from sidelight_client import baselines, summary, tables
 from sidelight_client.calls import EXPLAIN_DEADLINE
 from sidelight_client.cli.progress import ProgressLine
 from sidelight_client.cli.question import add_question, input_of, question_of
@@ -26,10 +26,13 @@ examples:
   sidelight explain --text "not my cup of tea" --model sentiment --method kernel_shap
   sidelight explain cat.jpg --model efficientnet_lite0 --method compare --set layers=_blocks.10 --link logit
   sidelight explain cat.jpg --model efficientnet_lite0 --method integrated_gradients --baseline black --tolerance 0.01
+  sidelight explain cat.jpg --model efficientnet_lite0 --method mask_optimisation --set steps=400 --set cell=4
+  sidelight explain --text "not my cup of tea" --model sentiment --method mask_optimisation --set span_share=0.3
   sidelight explain cat.jpg --model efficientnet_lite0 --json | jq '.results[0].top_classes[0]'
 
 --out DIR holds overlay.png, map.npy, standard_error.npy and answer.json; of a second result overlay-2.png and so on.
-Of a text answer.html takes the overlay's place. Maps of --method compare go into attributions.npz.
+Of a text answer.html takes the overlay's place. Maps of --method compare go into attributions.npz, what a mask was
+optimised by into optimised.npz.
 """
 
 
@@ -39,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--out", type=Path, metavar="DIR", help="write overlay, maps and answer.json into this folder")
     group.add_argument("--map-at-input", action="store_true", help="also the map at the input's resolution")
     group.add_argument("--segments", action="store_true", help="also the segments of an image, with a score for each")
-    group.add_argument("--features", action="store_true", help="also the attributions at the layers themselves")
+    group.add_argument(
+        "--features", action="store_true", help="also the attributions at the layers, or w and sigma of a mask"
+    )
     group.add_argument("--id", help="your name for the request, in the service's log")
     group.add_argument("--quiet", action="store_true", help="no progress")
     add_connection(parser, EXPLAIN_DEADLINE)
@@ -78,7 +83,9 @@ def show(answer: Explanation, files: list[Path]) -> None:
             stdout.print("", tables.attributions(result), sep="\n")
         _warn(result.warnings)
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in answer.timings.items() if seconds >= 0.005)
-    stdout.print(_table([("method", answer.method), ("seed", str(answer.seed)), ("time", times), ("id", answer.id)]))
+    ground = baselines.words(answer.resolved.baseline)
+    lines = [("method", answer.method), ("baseline", ground), ("seed", str(answer.seed)), ("time", times)]
+    stdout.print(_table([*((name, value) for name, value in lines if value), ("id", answer.id)]))
     _warn(answer.warnings)
     for path in files:
         stdout.print("wrote", str(path), soft_wrap=True)
@@ -99,10 +106,18 @@ def _table(lines: list[tuple[str, str]]) -> Table:
 
 
 def _words(result: Result) -> Text:
-    """The text with its words on coloured ground; without colours the strongest word comes first below."""
+    """The text with its words on coloured ground, rationales underlined in brackets; below it the strongest words."""
     text = Text()
-    for piece, _, colour in summary.coloured(result):
-        text.append(piece, style=f"black on rgb({','.join(map(str, colour))})" if colour else "")
+    for rationale, pieces in summary.passages(result):
+        text.append("" if rationale is None else "[", "bold")
+        for piece in pieces:
+            text.append(piece.text, _style(piece))
+        text.append("" if rationale is None else "]", "bold")
     strongest = sorted(result.words, key=lambda unit: -abs(unit.score))[:5]
     text.append("\n" + ", ".join(f"{unit.name} {unit.score:+.3g}" for unit in strongest), style="dim")
     return text
+
+
+def _style(piece: summary.Piece) -> str:
+    ground = f"black on rgb({','.join(map(str, piece.colour))})" if piece.colour else ""
+    return f"{ground} underline".strip() if piece.rationale else ground

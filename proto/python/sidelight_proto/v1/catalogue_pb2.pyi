@@ -30,8 +30,16 @@ class ParameterEntry(_message.Message):
     choices: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., open: _Optional[bool] = ..., description: _Optional[str] = ..., choices: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class DefaultBaseline(_message.Message):
+    __slots__ = ("modality", "baseline")
+    MODALITY_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    modality: str
+    baseline: _types_pb2.Baseline
+    def __init__(self, modality: _Optional[str] = ..., baseline: _Optional[_Union[_types_pb2.Baseline, _Mapping]] = ...) -> None: ...
+
 class MethodEntry(_message.Message):
-    __slots__ = ("name", "summary", "paper", "needs", "parameters", "available", "unavailable_reason")
+    __slots__ = ("name", "summary", "paper", "needs", "parameters", "available", "unavailable_reason", "baselines")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     PAPER_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +47,7 @@ class MethodEntry(_message.Message):
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     UNAVAILABLE_REASON_FIELD_NUMBER: _ClassVar[int]
+    BASELINES_FIELD_NUMBER: _ClassVar[int]
     name: str
     summary: str
     paper: str
@@ -46,7 +55,8 @@ class MethodEntry(_message.Message):
     parameters: _containers.RepeatedCompositeFieldContainer[ParameterEntry]
     available: bool
     unavailable_reason: str
-    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., paper: _Optional[str] = ..., needs: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Iterable[_Union[ParameterEntry, _Mapping]]] = ..., available: _Optional[bool] = ..., unavailable_reason: _Optional[str] = ...) -> None: ...
+    baselines: _containers.RepeatedCompositeFieldContainer[DefaultBaseline]
+    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., paper: _Optional[str] = ..., needs: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Iterable[_Union[ParameterEntry, _Mapping]]] = ..., available: _Optional[bool] = ..., unavailable_reason: _Optional[str] = ..., baselines: _Optional[_Iterable[_Union[DefaultBaseline, _Mapping]]] = ...) -> None: ...
 
 class PluginEntry(_message.Message):
     __slots__ = ("name", "summary", "available", "unavailable_reason", "parameters")

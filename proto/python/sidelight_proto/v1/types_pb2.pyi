@@ -564,7 +564,7 @@ class ErrorPart(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
 
 class AttributionResult(_message.Message):
-    __slots__ = ("attribution", "baseline", "rule", "output_value", "baseline_output_value", "target", "result", "error", "error_relative", "parts", "steps", "residual", "indicator", "converged", "evaluations", "features", "map")
+    __slots__ = ("attribution", "baseline", "rule", "output_value", "baseline_output_value", "target", "result", "error", "error_relative", "parts", "steps", "residual", "indicator", "converged", "evaluations", "features", "map", "baseline_output_values")
     ATTRIBUTION_FIELD_NUMBER: _ClassVar[int]
     BASELINE_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
@@ -582,6 +582,7 @@ class AttributionResult(_message.Message):
     EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     MAP_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_OUTPUT_VALUES_FIELD_NUMBER: _ClassVar[int]
     attribution: Attribution
     baseline: str
     rule: str
@@ -599,10 +600,47 @@ class AttributionResult(_message.Message):
     evaluations: int
     features: _containers.RepeatedCompositeFieldContainer[Tensor]
     map: Tensor
-    def __init__(self, attribution: _Optional[_Union[Attribution, str]] = ..., baseline: _Optional[str] = ..., rule: _Optional[str] = ..., output_value: _Optional[float] = ..., baseline_output_value: _Optional[float] = ..., target: _Optional[float] = ..., result: _Optional[float] = ..., error: _Optional[float] = ..., error_relative: _Optional[float] = ..., parts: _Optional[_Iterable[_Union[ErrorPart, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[DisplayStep, _Mapping]]] = ..., residual: _Optional[float] = ..., indicator: _Optional[float] = ..., converged: _Optional[bool] = ..., evaluations: _Optional[int] = ..., features: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    baseline_output_values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, attribution: _Optional[_Union[Attribution, str]] = ..., baseline: _Optional[str] = ..., rule: _Optional[str] = ..., output_value: _Optional[float] = ..., baseline_output_value: _Optional[float] = ..., target: _Optional[float] = ..., result: _Optional[float] = ..., error: _Optional[float] = ..., error_relative: _Optional[float] = ..., parts: _Optional[_Iterable[_Union[ErrorPart, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[DisplayStep, _Mapping]]] = ..., residual: _Optional[float] = ..., indicator: _Optional[float] = ..., converged: _Optional[bool] = ..., evaluations: _Optional[int] = ..., features: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., baseline_output_values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class Rationale(_message.Message):
+    __slots__ = ("begin", "end", "score")
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    begin: int
+    end: int
+    score: float
+    def __init__(self, begin: _Optional[int] = ..., end: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
+
+class OptimisedMask(_message.Message):
+    __slots__ = ("terms", "objective", "kept", "removed", "mean", "step", "settled", "gradient_free", "rationales", "w", "sigma")
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_FREE_FIELD_NUMBER: _ClassVar[int]
+    RATIONALES_FIELD_NUMBER: _ClassVar[int]
+    W_FIELD_NUMBER: _ClassVar[int]
+    SIGMA_FIELD_NUMBER: _ClassVar[int]
+    terms: _containers.RepeatedCompositeFieldContainer[Tensor]
+    objective: float
+    kept: float
+    removed: float
+    mean: float
+    step: int
+    settled: bool
+    gradient_free: bool
+    rationales: _containers.RepeatedCompositeFieldContainer[Rationale]
+    w: Tensor
+    sigma: Tensor
+    def __init__(self, terms: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., objective: _Optional[float] = ..., kept: _Optional[float] = ..., removed: _Optional[float] = ..., mean: _Optional[float] = ..., step: _Optional[int] = ..., settled: _Optional[bool] = ..., gradient_free: _Optional[bool] = ..., rationales: _Optional[_Iterable[_Union[Rationale, _Mapping]]] = ..., w: _Optional[_Union[Tensor, _Mapping]] = ..., sigma: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("model", "target", "property", "maps", "units", "overlay_png", "baseline_output_value", "instance_output_value", "attribution_error", "attribution_error_relative", "evaluations", "edits", "rows_done", "stop_reason", "converged", "relative_standard_error", "warnings", "top_classes", "top_classes_scale", "labels", "metrics", "attributions", "rest")
+    __slots__ = ("model", "target", "property", "maps", "units", "overlay_png", "baseline_output_value", "instance_output_value", "attribution_error", "attribution_error_relative", "evaluations", "edits", "rows_done", "stop_reason", "converged", "relative_standard_error", "warnings", "top_classes", "top_classes_scale", "labels", "metrics", "attributions", "rest", "optimised")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     PROPERTY_FIELD_NUMBER: _ClassVar[int]
@@ -626,6 +664,7 @@ class Result(_message.Message):
     METRICS_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
     REST_FIELD_NUMBER: _ClassVar[int]
+    OPTIMISED_FIELD_NUMBER: _ClassVar[int]
     model: ModelProvenance
     target: ResolvedTarget
     property: str
@@ -649,7 +688,8 @@ class Result(_message.Message):
     metrics: _containers.RepeatedCompositeFieldContainer[MetricResult]
     attributions: _containers.RepeatedCompositeFieldContainer[AttributionResult]
     rest: float
-    def __init__(self, model: _Optional[_Union[ModelProvenance, _Mapping]] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., property: _Optional[str] = ..., maps: _Optional[_Iterable[_Union[Map, _Mapping]]] = ..., units: _Optional[_Iterable[_Union[UnitScore, _Mapping]]] = ..., overlay_png: _Optional[bytes] = ..., baseline_output_value: _Optional[float] = ..., instance_output_value: _Optional[float] = ..., attribution_error: _Optional[float] = ..., attribution_error_relative: _Optional[float] = ..., evaluations: _Optional[int] = ..., edits: _Optional[int] = ..., rows_done: _Optional[int] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., converged: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., top_classes: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., top_classes_scale: _Optional[str] = ..., labels: _Optional[_Union[Tensor, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[MetricResult, _Mapping]]] = ..., attributions: _Optional[_Iterable[_Union[AttributionResult, _Mapping]]] = ..., rest: _Optional[float] = ...) -> None: ...
+    optimised: OptimisedMask
+    def __init__(self, model: _Optional[_Union[ModelProvenance, _Mapping]] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., property: _Optional[str] = ..., maps: _Optional[_Iterable[_Union[Map, _Mapping]]] = ..., units: _Optional[_Iterable[_Union[UnitScore, _Mapping]]] = ..., overlay_png: _Optional[bytes] = ..., baseline_output_value: _Optional[float] = ..., instance_output_value: _Optional[float] = ..., attribution_error: _Optional[float] = ..., attribution_error_relative: _Optional[float] = ..., evaluations: _Optional[int] = ..., edits: _Optional[int] = ..., rows_done: _Optional[int] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., converged: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., top_classes: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., top_classes_scale: _Optional[str] = ..., labels: _Optional[_Union[Tensor, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[MetricResult, _Mapping]]] = ..., attributions: _Optional[_Iterable[_Union[AttributionResult, _Mapping]]] = ..., rest: _Optional[float] = ..., optimised: _Optional[_Union[OptimisedMask, _Mapping]] = ...) -> None: ...
 
 class Timing(_message.Message):
     __slots__ = ("queue", "edit", "infer", "fold", "total")
