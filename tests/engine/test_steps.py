@@ -1,6 +1,7 @@
 """Plans of many small sweeps, each asked when the last was answered: they run together, a batch for all of them."""
 
 import threading
+import time
 
 import pytest
 import torch
@@ -116,6 +117,8 @@ def test_a_plan_that_does_not_come_back_is_not_waited_for(start, patient, end):
     engine = start(SlowPredictor(0.02), away)
     (one, leaver), (other, _) = run(engine, leaving()), run(engine, steps(10))
     assert stepping.wait(10)
+    time.sleep(0.2)  # by now the other waits for it
+    assert not other.ended
     if end == "killed":
         leaver.kill(Cancelled())
     go.set()

@@ -17,10 +17,9 @@ from sidelight.core.fold import Fold, Out
 from sidelight.core.inputs import ImageInput, encode
 from sidelight.core.job import Job
 from sidelight.core.sweep import Placement, Rows, Sweep
-from sidelight.core.target import outputs
 from sidelight.masks.field import Field, ImageField
 from sidelight.masks.options import Comprehensiveness, Options
-from sidelight.masks.scene import Evidences
+from sidelight.masks.scene import Evidences, evidence_weights, probabilities
 
 MAX_ROWS = 512  # of one step
 
@@ -67,27 +66,6 @@ class ImageScene:
         ask = Gradient(self._job.differentiable, (INPUT,), self._options.evidence, exact=True)
         fold = _Masked(self._differences, len(masks), self.shape, self._options.comprehensiveness)
         return Sweep(ask, each * len(self._inputs), render, fold, self._inputs[0].like)
-
-
-def evidence_weights(job: Job, options: Options) -> torch.Tensor:
-    """[T, 2, 2K] float64: of each target what reads s = log p of a kept row, and log(1 - q) or -log q of the rest."""
-    assert job.ends is not None
-    classes = outputs(job.ends, job.target.kind).shape[1]
-    w = torch.zeros((job.target.count, 2, 2 * classes), dtype=torch.float64)
-    for t, c in enumerate(job.target.classes):
-        w[t, 0, c] = 1
-        if options.comprehensiveness is Comprehensiveness.LOG_RATIO:
-            w[t, 1, c] = -1
-        else:
-            w[t, 1, classes + c] = 1
-    return w
-
-
-def probabilities(s: torch.Tensor, comprehensiveness: Comprehensiveness) -> tuple[torch.Tensor, torch.Tensor]:
-    """p and q of scores s [..., 2], of a kept row and of the rest."""
-    if comprehensiveness is Comprehensiveness.LOG_RATIO:
-        return s[..., 0].exp(), (-s[..., 1]).exp()
-    return s[..., 0].exp(), -torch.expm1(s[..., 1])
 
 
 def _mixed(x: object) -> ImageInput:

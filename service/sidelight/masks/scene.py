@@ -6,9 +6,11 @@ from typing import Protocol
 
 import torch
 
+from sidelight.core.job import Job
 from sidelight.core.sweep import Sweep
+from sidelight.core.target import outputs
 from sidelight.masks.field import Field
-from sidelight.masks.options import Options
+from sidelight.masks.options import Comprehensiveness, Options
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,3 +46,24 @@ class Scene(Protocol):
 
         `draws`: under the snapping and the noise of this step, which are the same whatever other targets are asked.
         """
+
+
+def evidence_weights(job: Job, options: Options) -> torch.Tensor:
+    """[T, 2, 2K] float64: of each target what reads s = log p of a kept row, and log(1 - q) or -log q of the rest."""
+    assert job.ends is not None
+    classes = outputs(job.ends, job.target.kind).shape[1]
+    w = torch.zeros((job.target.count, 2, 2 * classes), dtype=torch.float64)
+    for t, c in enumerate(job.target.classes):
+        w[t, 0, c] = 1
+        if options.comprehensiveness is Comprehensiveness.LOG_RATIO:
+            w[t, 1, c] = -1
+        else:
+            w[t, 1, classes + c] = 1
+    return w
+
+
+def probabilities(s: torch.Tensor, comprehensiveness: Comprehensiveness) -> tuple[torch.Tensor, torch.Tensor]:
+    """p and q of scores s [..., 2], of a kept row and of the rest."""
+    if comprehensiveness is Comprehensiveness.LOG_RATIO:
+        return s[..., 0].exp(), (-s[..., 1]).exp()
+    return s[..., 0].exp(), -torch.expm1(s[..., 1])

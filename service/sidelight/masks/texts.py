@@ -26,10 +26,9 @@ from sidelight.core.job import Job
 from sidelight.core.predictor import Twin
 from sidelight.core.sweep import Folded, Placement, Plan, Rows, Stopped, Sweep
 from sidelight.masks.field import Field, WordField
-from sidelight.masks.images import evidence_weights, probabilities
 from sidelight.masks.options import Options
 from sidelight.masks.robust import noise, snapped
-from sidelight.masks.scene import Evidences
+from sidelight.masks.scene import Evidences, evidence_weights, probabilities
 from sidelight.masks.windows import Window, windows
 from sidelight.path.layers import twin_of
 

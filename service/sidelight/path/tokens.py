@@ -80,7 +80,8 @@ def _text(x: TextInput, twin: Twin, blanked: bool) -> PairedTokens:
         raise Unsupported(
             "NO_PIECES",
             "twin",
-            "the twin does not tell the tokens of a text: its module needs functions `pieces(text)` and `ids(text)`",
+            "the twin does not tell the tokens of a text: its module needs a fast tokenizer as its attribute "
+            "`tokenizer`, or functions `pieces(text)` and `ids(text)`",
         )
     ids, ordinary = _ids(x.text, twin)
     unlike = _unlike(ids, ordinary, twin)
