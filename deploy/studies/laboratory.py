@@ -1,4 +1,4 @@
-"""The demo's network in this process, behind the service's own engine: plans go in, results come out.
+"""The demo's networks in this process, behind the service's own engine: plans go in, results come out.
 
 Several plans are under way at once, so that their rows share batches and segments are cut while the network works.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -77,26 +77,76 @@ class Answered(Silent):
         self.count += rows
 
 
-class Laboratory:
-    """An engine with the network at `pixels` x `pixels`. A context manager: its threads and processes end with it."""
+class Room:
+    """An engine with one model. A context manager: its threads and processes end with it."""
 
-    def __init__(self, pixels: int, precision: str = "auto", device: str = "cpu", *, twin: bool = False) -> None:
-        """With `twin` gradients can be taken as well: of the same network, in this process."""
-        on = torch.device(device)
-        self.predictor = EmbeddedPredictor(
-            network(on)[0], card(pixels), on, precision=precision, channels_last=True, batch_rows=_batch(on, pixels)
-        )
-        self.spec = self.predictor.spec()
+    def __init__(self, predictor: EmbeddedPredictor, twin_rows: int | None = None, under_way: int = UNDER_WAY) -> None:
+        """`twin_rows`: of a batch that gradients are taken of, in this process; None: there are no gradients.
+
+        under_way: plans at once.
+        """
+        self.predictor, self.spec = predictor, predictor.spec()
         self.answered = Answered()
         self.engine = Engine(self.answered)
-        self.engine.add(self.predictor)
+        self.engine.add(predictor)
         self.twin: Twin | None = None
-        if twin:
-            differentiable = own_twin(self.predictor, self.spec, batch_rows=_batch(on, pixels))
+        self._under_way = under_way
+        if twin_rows:
+            differentiable = own_twin(predictor, self.spec, batch_rows=twin_rows)
             self.twin = differentiable.twin
             self.engine.add(differentiable, twin=True)
 
-    def __enter__(self) -> "Laboratory":
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.engine.close()
+
+    @property
+    def model(self) -> Model:
+        """As asks name it."""
+        return Model(self.spec.name, self.spec.version)
+
+    def results(self, plans: Iterable[tuple[K, Plan]], line: Line | None = None) -> Iterator[tuple[K, Any]]:
+        """Each plan's result beside its key, as they end. Raises what a plan failed with.
+
+        `line` is told how many rows were answered.
+        """
+        before = self.answered.count
+        ended: queue.SimpleQueue[tuple[K, Any, BaseException | None]] = queue.SimpleQueue()
+        waiting, running = iter(plans), 0
+        while True:
+            for key, plan in itertools.islice(waiting, self._under_way - running):
+                self.engine.run(plan, Ended(key, ended), label=Label("study", self.spec.name, "embedded"))
+                running += 1
+            if not running:
+                return
+            if line:
+                line.tell(self.answered.count - before)
+            try:
+                key, value, error = ended.get(timeout=TELL)
+            except queue.Empty:
+                continue
+            running -= 1
+            if error is not None:
+                raise error
+            yield key, value
+
+
+class Laboratory(Room):
+    """The demo's network of photos at `pixels` x `pixels`."""
+
+    def __init__(self, pixels: int, precision: str = "auto", device: str = "cpu", *, twin: bool = False) -> None:
+        """With `twin` gradients can be taken as well: of the same network, in this process."""
+        on, rows = torch.device(device), _batch(torch.device(device), pixels)
+        super().__init__(
+            EmbeddedPredictor(
+                network(on)[0], card(pixels), on, precision=precision, channels_last=True, batch_rows=rows
+            ),
+            rows if twin else None,
+        )
+
+    def __enter__(self) -> Self:
         # The process that cuts segments starts while Ctrl-C is ignored, and so ignores it: it ends with the engine.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
@@ -105,9 +155,6 @@ class Laboratory:
         finally:
             signal.signal(signal.SIGINT, before)
         return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.engine.close()
 
     @property
     def precision(self) -> str:
@@ -128,32 +175,7 @@ class Laboratory:
         baseline = ModelMean().image(pixels, self.spec.pixels, Stream(seed))
         x = ImageInput(self.spec.input.name, pixels, baseline, self.spec.pixels)
         target = Target(self.spec.kind, Link.PROBABILITY)
-        return Job(Model(self.spec.name, self.spec.version), x, target, Stream(seed), twin=self.twin)
-
-    def results(self, plans: Iterable[tuple[K, Plan]], line: Line | None = None) -> Iterator[tuple[K, Any]]:
-        """Each plan's result beside its key, as they end. Raises what a plan failed with.
-
-        `line` is told how many rows were answered.
-        """
-        before = self.answered.count
-        ended: queue.SimpleQueue[tuple[K, Any, BaseException | None]] = queue.SimpleQueue()
-        waiting, running = iter(plans), 0
-        while True:
-            for key, plan in itertools.islice(waiting, UNDER_WAY - running):
-                self.engine.run(plan, Ended(key, ended), label=Label("study", self.spec.name, "embedded"))
-                running += 1
-            if not running:
-                return
-            if line:
-                line.tell(self.answered.count - before)
-            try:
-                key, value, error = ended.get(timeout=TELL)
-            except queue.Empty:
-                continue
-            running -= 1
-            if error is not None:
-                raise error
-            yield key, value
+        return Job(self.model, x, target, Stream(seed), twin=self.twin)
 
 
 def _batch(device: torch.device, pixels: int) -> int:

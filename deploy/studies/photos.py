@@ -53,7 +53,7 @@ def of_folder(folder: Path, pixels: int, count: int | None) -> tuple[list[Photo]
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise FileNotFoundError(f"no image ({', '.join(SUFFIXES)}) in {folder}")
-    photos = [_named(path.stem, path.stem, _opened(path)) for path in paths[:count]]
+    photos = [named(path.stem, path.stem, opened(path)) for path in paths[:count]]
     sure, same = _seen(_network(), photos, pixels)
     return photos, Agreement(int((sure & same).sum()), int(sure.sum()))
 
@@ -67,7 +67,7 @@ def of_packages(pixels: int, count: int | None) -> tuple[list[Photo], Agreement]
     all_sure = all_same = 0
     net = _network()
     for name, image in _photographs():
-        crops = [_named(f"{name}.{i}", name, crop) for i, crop in enumerate(_crops(image))]
+        crops = [named(f"{name}.{i}", name, crop) for i, crop in enumerate(_crops(image))]
         sure, same = _seen(net, crops, pixels)
         all_sure, all_same = all_sure + int(sure.sum()), all_same + int((sure & same).sum())
         by_photograph.append([crop for crop, take in zip(crops, sure & same, strict=True) if take])
@@ -93,7 +93,7 @@ def _photographs() -> Iterator[tuple[str, Image.Image]]:
         spec = importlib.util.find_spec(package)  # an import would take longer than all of the rest
         path = Path(spec.origin).parent / file if spec and spec.origin else None
         if path and path.exists():
-            yield path.stem, _opened(path)
+            yield path.stem, opened(path)
 
 
 def _crops(image: Image.Image) -> Iterator[Image.Image]:
@@ -123,12 +123,12 @@ def _probabilities(net: torch.nn.Module, photos: Sequence[Photo], pixels: int) -
     return torch.cat(found)
 
 
-def _opened(path: Path) -> Image.Image:
+def opened(path: Path) -> Image.Image:
     with Image.open(path) as image:
         return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def _named(name: str, photograph: str, image: Image.Image) -> Photo:
+def named(name: str, photograph: str, image: Image.Image) -> Photo:
     """The name ends with a digest of the pixels, since two folders may have files of one name."""
     digest = hashlib.sha256(image.tobytes()).hexdigest()[:6]
     return Photo(f"{name}-{digest}", photograph, image)

@@ -31,7 +31,7 @@ def study(found: Findings, path: Path) -> Path:
         figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.2), width_ratios=(1, 1.5), layout="constrained")
         _shares(left, found)
         _combinations(right, found)
-        _save(figure, path, 130)
+        save(figure, path, 130)
     return path
 
 
@@ -94,7 +94,7 @@ def samplers(found: economy.Findings, path: Path) -> Path:
             axes.legend(fontsize=8)
         for axes, metrics in zip(grid[:, -1], (("srg",), ("insertion", "deletion")), strict=False):
             _qualities(axes, found, metrics)
-        _save(figure, path, 120)
+        save(figure, path, 120)
     return path
 
 
@@ -150,7 +150,7 @@ def baselines(found: attribution_errors.Findings, path: Path) -> Path:
             if baseline in found.baselines
         ]
         figure.legend(handles=handles, loc="outside right upper", fontsize=8, title="baseline")
-        _save(figure, path, 110)
+        save(figure, path, 110)
     return path
 
 
@@ -170,7 +170,7 @@ def _relative_errors(axes: Any, found: attribution_errors.Findings, layer: str) 
     axes.grid(axis="y", color="#eeeeee")
 
 
-def _save(figure: Any, path: Path, dpi: int) -> None:
+def save(figure: Any, path: Path, dpi: int) -> None:
     """As a PNG of few colours, which is small enough for a repository."""
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=dpi)

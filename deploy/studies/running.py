@@ -48,6 +48,11 @@ def main_of(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace],
     parser.add_argument("--out", type=Path, default=BUILD, help="folder of table and plot (%(default)s)")
     args = parser.parse_args()
     args.photos = args.photos or (None if args.data else count)
+    return ended(run, args)
+
+
+def ended(run: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
+    """Run; 130 after Ctrl-C or SIGTERM, 1 where it cannot run."""
     signal.signal(signal.SIGTERM, _interrupt)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a file or a pipe gets lines as they come
     try:
