@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -38,11 +39,22 @@ class _FullPrecision:
 _full_precision = _FullPrecision()
 
 
+_known: WeakKeyDictionary[nn.Module, tuple[tuple[nn.Module, ...], tuple[nn.Parameter, ...]]] = WeakKeyDictionary()
+
+
+def _parts(module: nn.Module) -> tuple[tuple[nn.Module, ...], tuple[nn.Parameter, ...]]:
+    """What a module is made of, itself left out, and its parameters: to walk it takes a while for every small batch."""
+    if module not in _known:
+        _known[module] = tuple(m for m in module.modules() if m is not module), tuple(module.parameters())
+    return _known[module]
+
+
 @contextmanager
 def undisturbed(module: nn.Module) -> Iterator[None]:
     """The module in eval mode and float32 as it is, its parameters without gradients; all as found afterwards."""
-    training = [part for part in module.modules() if part.training]
-    wanting = [p for p in module.parameters() if p.requires_grad]
+    parts, parameters = _parts(module)
+    training = [part for part in (module, *parts) if part.training]
+    wanting = [p for p in parameters if p.requires_grad]
     try:
         for part in training:
             part.training = False
