@@ -139,6 +139,14 @@ def test_the_terminal_brackets_rationales_and_tells_what_the_mask_is_worth(run, 
     assert "'shines</b> & glows' 0.85; 'on' 0.60" in out
 
 
+def test_what_stands_for_a_word_that_is_gone_is_told_as_the_gradients_had_it(run, service):
+    told = answer(ExplainRequest(models=[types_pb2.ModelRef(name="tiny")]), rationale())
+    told.result.resolved.baseline.CopyFrom(types_pb2.Baseline(text={}))
+    service.script = lambda request, context: iter([told])
+    _, out, _ = run("explain", "--text", TEXT, "--model", "tiny", "--method", "mask_optimisation")
+    assert ["baseline", "the", "blank", "token"] in [line.split() for line in out.splitlines()]
+
+
 def test_on_a_terminal_the_words_of_a_rationale_are_underlined_and_what_is_between_them_too():
     text = _words(of_text())
     begin = text.plain.index("shines")
@@ -207,6 +215,7 @@ def test_a_baseline_is_told_in_words():
     several = ["black", "model_mean", 7, BlurBaseline(sigma=20), "blur"]
     assert words(baseline(several)) == "black, model_mean, colour [7.0], blur sigma 20, blur"
     assert words(types_pb2.Baseline(text={})) == "nothing" and words(types_pb2.Baseline()) == ""
+    assert words(types_pb2.Baseline(text={}), absent="the blank token") == "the blank token"
     assert words(types_pb2.Baseline(text={"replacement": "[MASK]"})) == "'[MASK]'"
 
 

@@ -75,17 +75,17 @@ def _of_images(value: Mapping[str, Sequence[str | Picture]]) -> types_pb2.Baseli
     return types_pb2.Baseline(**{name: {"images": [encoded_image(image) for image in pictures]}})
 
 
-def words(message: types_pb2.Baseline) -> str:
-    """A baseline in short, as a caller could ask for it; of several, all."""
+def words(message: types_pb2.Baseline, absent: str = "nothing") -> str:
+    """A baseline in short, as a caller could ask for it; of several, all. `absent`: a text's without a replacement."""
     kind = message.WhichOneof("kind")
     if kind is None:
         return ""
     if kind == "distribution":
-        return ", ".join(words(one) for one in message.distribution.baselines)
+        return ", ".join(words(one, absent) for one in message.distribution.baselines)
     if kind == "constant":
         value = list(message.constant.value)
         return next((name for name, colour in COLOURS.items() if colour == value), f"colour {value}")
     if kind == "text":
-        return repr(message.text.replacement) if message.text.replacement else "nothing"
+        return repr(message.text.replacement) if message.text.replacement else absent
     said = (f"{f.name} {value:g}" for f, value in getattr(message, kind).ListFields() if f.type == f.TYPE_DOUBLE)
     return " ".join([kind, *said])

@@ -32,7 +32,7 @@ from sidelight.masks.scene import Evidences, evidence_weights, probabilities
 from sidelight.masks.windows import Window, windows
 from sidelight.path.layers import twin_of
 
-BUCKET = 16  # tokens that lengths are filled up to a multiple of, so that texts of like length share a batch
+BUCKET = 8  # tokens that lengths are filled up to a multiple of, so that texts of like length share a batch
 CHANGE = 1e-4  # of an output, relative to its largest number, that padding may make
 
 Ends = tuple[torch.Tensor, torch.Tensor]  # z [W, L, D] and b [W, M, L, D]

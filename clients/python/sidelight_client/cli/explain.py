@@ -83,7 +83,8 @@ def show(answer: Explanation, files: list[Path]) -> None:
             stdout.print("", tables.attributions(result), sep="\n")
         _warn(result.warnings)
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in answer.timings.items() if seconds >= 0.005)
-    ground = baselines.words(answer.resolved.baseline)
+    gradients = any(r.attributions or (r.optimised and not r.optimised.gradient_free) for r in answer.results)
+    ground = baselines.words(answer.resolved.baseline, absent="the blank token" if gradients else "nothing")
     lines = [("method", answer.method), ("baseline", ground), ("seed", str(answer.seed)), ("time", times)]
     stdout.print(_table([*((name, value) for name, value in lines if value), ("id", answer.id)]))
     _warn(answer.warnings)
