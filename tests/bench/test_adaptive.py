@@ -62,6 +62,7 @@ def written(name: str, head: Sequence[str], rows: Sequence[Sequence[object]]) ->
         csv.writer(file, lineterminator="\n").writerows([head, *rows])
 
 
+@pytest.mark.slow
 def test_evaluations_on_a_gelu_transformer():
     lines = SENTENCES.read_text().splitlines()[1::4][:50]  # the rule's constants were chosen on lines 0, 4, 8, ...
     texts = [line.split("\t")[1] for line in lines]

@@ -104,6 +104,7 @@ def passes_of_images(rows: int, steps: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "sentences", "bound"), [("sentence", 1, None), ("paragraph", 5, 1.15)])
+@pytest.mark.slow
 def test_steps_of_one_text_over_its_bare_passes(name, sentences, bound, tmp_path):
     """A step of a mask takes milliseconds whatever the text, which shows where the passes of two rows are short."""
     text = " ".join(SENTENCES[:sentences])
@@ -118,6 +119,7 @@ def test_steps_of_one_text_over_its_bare_passes(name, sentences, bound, tmp_path
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_eight_texts_at_once_against_one_after_another(tmp_path):
     """What is to be gained is what a pass of 16 rows costs less, a row, than one of two: on two cores a third."""
     with (
@@ -146,6 +148,7 @@ def test_eight_texts_at_once_against_one_after_another(tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_steps_of_one_image_over_its_bare_passes(tmp_path):
     bare = Bare(passes_of_images, 2 * BASELINES, IMAGE_STEPS)
     with service(tmp_path, embedded()) as running, Client(running.grpc) as client, bare:

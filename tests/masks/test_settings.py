@@ -130,7 +130,6 @@ def test_presets_of_another_kind_of_input_are_refused():
         ({"sigma": 0.5}, "sigma: in [0.6, 400]"),
         ({"sigma_low": 1.3}, "sigma: in [1.3, 400]"),
         ({"sigma_low": 3.0, "sigma_high": 2.0}, "sigma_high: above"),
-        ({"kernel": Kernel.SIGMA_SQUARED}, "kernel: sigma"),
         ({"snap": 0.1}, "snap: 0"),
         ({"noise": 0.1}, "noise: 0"),
         ({"cell": 11}, "cell: at most 10"),

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import torch
 
-from sidelight.masks.bank import Bank
+from sidelight.masks.bank import bank
 from sidelight.masks.options import Kernel, Options
 
 
@@ -49,7 +49,7 @@ class ImageField:
     def __init__(self, shape: tuple[int, int], options: Options, dtype: torch.dtype = torch.float32) -> None:
         self.shape, self._options = shape, options
         low, high = (_width(torch.tensor(s), options).item() for s in (options.sigma_low, options.sigma_high))
-        self._bank = Bank(shape, options.cell, low, high, dtype)
+        self._bank = bank(tuple(shape), options.cell, low, high, dtype)
 
     def start(self) -> Cells:
         cells = tuple(-(-side // self._options.cell) for side in self.shape)

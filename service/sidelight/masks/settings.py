@@ -8,7 +8,7 @@ from sidelight.core.evidence import Evidence, check_evidence
 from sidelight.core.inputs import ImageInput, Input
 from sidelight.core.job import Job
 from sidelight.core.target import OutputKind
-from sidelight.masks.options import PRESETS, Kernel, Options, Preset
+from sidelight.masks.options import PRESETS, Options, Preset
 from sidelight.masks.rationale import check_spans
 
 P = TypeVar("P")
@@ -62,8 +62,6 @@ def check(params: Any, job: Job, method: str) -> None:
 
 
 def _check_image(options: Options, x: Input, method: str) -> None:
-    if options.kernel is not Kernel.SIGMA:
-        raise InvalidRequest(f"{method}.kernel", "sigma: the other is for texts")
     for name in OF_TEXTS:
         if getattr(options, name):
             raise InvalidRequest(f"{method}.{name}", "0: of words, and this is an image")
