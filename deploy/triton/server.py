@@ -171,9 +171,13 @@ class TritonServer:
         ]
 
     def _ready(self) -> bool:
+        """Whether models are, and the metrics' port, which is opened last."""
         try:
-            with urllib.request.urlopen(f"http://{self.http}/v2/health/ready", timeout=1) as response:
-                return response.status == 200
+            for url in (f"http://{self.http}/v2/health/ready", f"http://{self.metrics}/metrics"):
+                with urllib.request.urlopen(url, timeout=1) as response:
+                    if response.status != 200:
+                        return False
+            return True
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             return False
 
