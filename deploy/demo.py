@@ -217,7 +217,7 @@ def run(args: argparse.Namespace, running: contextlib.ExitStack) -> None:
     show(answer, [])
     written += answer.save(args.out / "sentence")
     console.print("\nAnd which suffice by themselves, and leave nothing when they are gone? Gradients find a mask.")
-    method = MaskOptimisation(settled=0.05)  # coarser than the default: a sixth of the seconds, and the same words
+    method = MaskOptimisation(settled=0.05)  # coarser than the default, and sooner there
     answer = explain(service.grpc, text=SENTENCE, model=TEXT_MODEL, method=method)
     console.print()
     show(answer, [])

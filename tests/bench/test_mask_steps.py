@@ -121,7 +121,7 @@ def test_steps_of_one_text_over_its_bare_passes(name, sentences, bound, tmp_path
 
 @pytest.mark.slow
 def test_eight_texts_at_once_against_one_after_another(tmp_path):
-    """What is to be gained is what a pass of 16 rows costs less, a row, than one of two: on two cores a third."""
+    """What there is to gain is what a row of a pass of 16 costs less than one of two, and work beside the passes."""
     with (
         service(tmp_path, texts()) as running,
         Client(running.grpc) as client,

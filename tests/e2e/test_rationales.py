@@ -1,32 +1,14 @@
 """Rationales of texts by the real classifier: on a real Triton with a twin, and in the service alone."""
 
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import live
 import numpy as np
 import pytest
 from sentiment_network import reading
-from sidelight_client import Client, MaskOptimisation, TextBaseline
+from sidelight_client import MaskOptimisation, TextBaseline
 
 TEXT = "The plot isn’t much and the ending dull, but the crème-brûlée music 😀 is wonderful."
-
-
-@pytest.fixture(scope="module")
-def inside(tmp_path_factory):
-    """The text classifier inside the service, as strings and as token ids: no Triton."""
-    config = "".join(
-        f'[[models]]\ncard = "{live.CARDS / name}.toml"\n[models.embedded]\nfactory = "{live.demo.TWINS[name]}"\n'
-        for name in (live.TEXT_MODEL, live.TOKEN_MODEL)
-    )
-    with live.service(tmp_path_factory.mktemp("inside"), config) as service, Client(service.grpc) as client:
-        yield SimpleNamespace(service=service, client=client)
-
-
-@pytest.fixture(params=["inside", "real"])
-def at(request):
-    """Either of both."""
-    return request.getfixturevalue(request.param)
 
 
 def explain(at, text=TEXT, steps=10, **question):

@@ -4,13 +4,12 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import live
 import numpy as np
 import pytest
 from sentiment_network import reading, tokenizer
-from sidelight_client import Client, IntegratedGradients, InvalidRequest, TextBaseline
+from sidelight_client import IntegratedGradients, InvalidRequest, TextBaseline
 
 TEXT = "The plot isn’t much, but the crème-brûlée music is wonderfully joyful 😀."
 WORDS = [
@@ -31,23 +30,6 @@ WORDS = [
 ]
 WORDS += ["😀", "."]
 EMBEDDING = "encoder.embeddings.word_embeddings"
-
-
-@pytest.fixture(scope="module")
-def inside(tmp_path_factory):
-    """The text classifier inside the service, as strings and as token ids: no Triton."""
-    config = "".join(
-        f'[[models]]\ncard = "{live.CARDS / name}.toml"\n[models.embedded]\nfactory = "{live.demo.TWINS[name]}"\n'
-        for name in (live.TEXT_MODEL, live.TOKEN_MODEL)
-    )
-    with live.service(tmp_path_factory.mktemp("inside"), config) as service, Client(service.grpc) as client:
-        yield SimpleNamespace(service=service, client=client)
-
-
-@pytest.fixture(params=["inside", "real"])
-def at(request):
-    """Either of both."""
-    return request.getfixturevalue(request.param)
 
 
 def explain(at, text=TEXT, method=None, **question):

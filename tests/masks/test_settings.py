@@ -11,6 +11,7 @@ from sidelight.core.baseline import Blur, Constant, FeatureZero, ModelMean
 from sidelight.core.errors import InvalidRequest, Unsupported
 from sidelight.core.evidence import Evidence
 from sidelight.core.inputs import TextInput, words
+from sidelight.core.params import build
 from sidelight.core.registry import find
 from sidelight.core.target import OutputKind
 from sidelight.masks.options import (
@@ -113,10 +114,27 @@ def test_it_costs_two_rows_a_step_for_each_class_and_baseline():
     assert METHOD.apart  # so that this is multiplied by classes and baselines
 
 
-def test_a_model_without_a_twin_is_told_of_mask_search():
-    with pytest.raises(Unsupported, match="mask_search") as error:
+def test_a_model_without_a_twin_is_refused_and_what_does_without_is_named():
+    with pytest.raises(Unsupported) as error:
         METHOD.check(Params(), job(twin=None))
     assert error.value.reason == "NO_TWIN"
+    assert METHOD.instead == "mask_search"  # which the service names in its refusal
+
+
+@pytest.mark.parametrize("name", ["sigma", "sigma_low", "sigma_high"])
+@pytest.mark.parametrize("value", [1e-30, 0.0, 1e9])
+def test_sigma_is_bounded_so_that_levels_between_its_bounds_are_few(name, value):
+    with pytest.raises(InvalidRequest, match=rf"{name}: a number in \[0.05, 1000"):
+        build(Params, {name: value}, "mask_optimisation")
+
+
+def test_images_take_both_kernels():
+    METHOD.check(Params(kernel=Kernel.SIGMA_SQUARED), job())
+    net, first = small_net(), []
+    for sigma, kernel in ((1.44, Kernel.SIGMA), (1.2, Kernel.SIGMA_SQUARED)):
+        found = inline(METHOD.plan(job(), Params(sigma=sigma, kernel=kernel, steps=1)), Answers(net), 16, WIDE)
+        first.append(found.maps)
+    torch.testing.assert_close(*first, rtol=1e-3, atol=1e-4)
 
 
 def test_presets_of_another_kind_of_input_are_refused():

@@ -5,7 +5,7 @@ rows have a column `a.<l>` [k, *A_l] in place of what the layer would give; with
 place of the input's own column.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from sidelight.core.evidence import Evidence
@@ -85,3 +85,11 @@ class Local:
 
 
 Ask = Forward | Activation | Gradient | Edit | Local
+
+
+def costing(ask: Ask) -> Ask:
+    """The ask that stands for all that cost as much: one for every copy of a twin, of which there is no end."""
+    if isinstance(ask, Edit | Local):
+        return ask
+    kind, _, _ = ask.model.variant.partition(":")
+    return replace(ask, model=replace(ask.model, variant=kind))

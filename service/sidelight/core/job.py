@@ -117,7 +117,7 @@ class Optimised:
     removed: float  # q, on the complement
     mean: float  # of the mask
     step: int  # whose mask it is, from 0
-    settled: bool  # whether the rule stopped it, and not the last step, the budget or the deadline
+    settled: bool  # whether its rule stopped it, of a search its last generation; not the budget or the deadline
     w: torch.Tensor  # [*cells] float64
     sigma: torch.Tensor  # [*cells] float64
     gradient_free: bool = False

@@ -8,10 +8,10 @@ comes back after a pause, starts at the virtual time, so it gets no credit for h
 import sys
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from sidelight.core.ask import Ask, Edit, Local
+from sidelight.core.ask import Ask, costing
 
 Key = tuple[Ask, Hashable]
 REMEMBERED = 15  # batches whose cost is remembered, for each ask
@@ -84,7 +84,7 @@ class Scheduler:
         self._waiting: dict[Ticket, Account] = {}  # tickets with sweeps here
         self._known: WeakKeyDictionary[Ticket, Account] = WeakKeyDictionary()  # and all that ever had one
         self._virtual = 0.0
-        self._measured: dict[Ask, deque[tuple[float, int]]] = {}  # seconds and rows of the last batches, by `_kind`
+        self._measured: dict[Ask, deque[tuple[float, int]]] = {}  # of the last batches: seconds, rows
 
     def submit(self, queue: Queue) -> None:
         """Add a sweep. Its ticket comes to the virtual time if it was away."""
@@ -143,7 +143,7 @@ class Scheduler:
         for tile in batch.tiles:
             ticket = tile.queue.ticket
             self._known[ticket].served += len(tile.rows) * (rate - batch.charged) / ticket.weight
-        self._measured.setdefault(_kind(batch.key[0]), deque(maxlen=REMEMBERED)).append((seconds, batch.rows))
+        self._measured.setdefault(costing(batch.key[0]), deque(maxlen=REMEMBERED)).append((seconds, batch.rows))
 
     def refund(self, tiles: Iterable[Tile], charged: float) -> None:
         """Take back what tiles were charged that were not answered."""
@@ -155,7 +155,7 @@ class Scheduler:
 
         Pooled, since the times of calls that run side by side are told alternately: one long, one next to nothing.
         """
-        batches = sorted(self._measured.get(_kind(ask), ()))
+        batches = sorted(self._measured.get(costing(ask), ()))
         batches = batches[:-1] if len(batches) > 2 else batches
         return sum(s for s, _ in batches) / sum(n for _, n in batches) if batches else None
 
@@ -164,14 +164,6 @@ class Scheduler:
         self.refund(batch.tiles, batch.charged)
         for tile in batch.tiles:
             tile.queue.alone.append(tile.rows)
-
-
-def _kind(ask: Ask) -> Ask:
-    """The asks that cost as much: one for all copies of a twin with other weights, of which there is no end."""
-    if isinstance(ask, Edit | Local):
-        return ask
-    kind, _, _ = ask.model.variant.partition(":")
-    return replace(ask, model=replace(ask.model, variant=kind))
 
 
 def _served(entry: tuple[Account, Queue]) -> float:

@@ -16,7 +16,7 @@ from sidelight.core.errors import Unsupported
 from sidelight.core.inputs import Input, TextInput, TokenInput
 from sidelight.core.predictor import Twin, Unit
 from sidelight.path.positions import shares
-from sidelight.path.tokens import PairedTokens, at_twin
+from sidelight.path.tokens import PairedTokens, at_twin, tells_tokens
 
 OVERLAP = 100  # tokens
 
@@ -52,7 +52,7 @@ def _stretches(x: TextInput, twin: Twin) -> list[tuple[int, tuple[Unit, ...]]]:
     begin, reach = 0, -1
     found: list[tuple[int, tuple[Unit, ...]]] = []
     while True:
-        pieces = _pieces(x.text[begin:], twin)
+        pieces = tells_tokens(twin)(x.text[begin:])
         end = begin + max((p.end for p in pieces), default=0)
         if found and end <= reach:  # nothing new: what is left has no tokens
             return found
@@ -98,14 +98,3 @@ def _tokens(x: Input, twin: Twin) -> PairedTokens:
     paired = at_twin(x, twin)
     assert isinstance(paired, PairedTokens)
     return paired
-
-
-def _pieces(text: str, twin: Twin) -> tuple[Unit, ...]:
-    if twin.pieces is None or twin.ids is None:
-        raise Unsupported(
-            "NO_PIECES",
-            "twin",
-            "the twin does not tell the tokens of a text: its module needs a fast tokenizer as its attribute "
-            "`tokenizer`, or functions `pieces(text)` and `ids(text)`",
-        )
-    return twin.pieces(text)

@@ -16,7 +16,6 @@ from enum import Enum
 from typing import Any
 
 from sidelight.core.baseline import Baseline
-from sidelight.core.errors import Unsupported
 from sidelight.core.evidence import Evidence
 from sidelight.core.inputs import Input
 from sidelight.core.job import Job, Saliency
@@ -26,13 +25,15 @@ from sidelight.core.sweep import Plan
 from sidelight.masks import settings
 from sidelight.masks.optimise import optimise
 from sidelight.masks.options import BASELINES, Comprehensiveness, Kernel, Optimiser, Preset, Rule
+from sidelight.path.layers import twin_of
 
 # ruff: noqa: RUF009 -- `_member` and `_number` make dataclass fields
 
 NAME = "mask_optimisation"
 
 
-MAX_WEIGHT, MAX_SIGMA = 1000.0, 10_000.0
+MAX_WEIGHT = 1000.0
+SIGMAS = 0.05, 1000.0  # a bank has some levels for each power of ten between its bounds
 
 
 def _member(kind: type[Enum], what: str) -> Any:
@@ -54,16 +55,14 @@ class MaskOptimisationParams:
     comprehensiveness: Comprehensiveness | None = _member(
         Comprehensiveness, "what is asked of the complement: -log(1 - q), or +log q"
     )
-    kernel: Kernel | None = _member(Kernel, "exp(-d^2 / sigma) or, of texts only, exp(-(d / sigma)^2)")
+    kernel: Kernel | None = _member(Kernel, "exp(-d^2 / sigma), or exp(-(d / sigma)^2)")
     size_weight: float | None = _number("a_size, of (mean lambda)^2", 0.0, MAX_WEIGHT)
     sigma_weight: float | None = _number("a_sigma, of -mean(log sigma)", 0.0, MAX_WEIGHT)
     variation_weight: float | None = _number("a_TV, of images", 0.0, MAX_WEIGHT)
     w: float | None = _number("w of each cell at the start", -20.0, 20.0)
-    sigma: float | None = _number(
-        "sigma at the start, in pixels (of exp(-d^2 / sigma) their square) or words", 0.0, MAX_SIGMA, open=True
-    )
-    sigma_low: float | None = _number("the least sigma", 0.0, MAX_SIGMA, open=True)
-    sigma_high: float | None = _number("the largest sigma", 0.0, MAX_SIGMA, open=True)
+    sigma: float | None = _number("sigma at the start, in pixels (of exp(-d^2 / sigma) their square) or words", *SIGMAS)
+    sigma_low: float | None = _number("the least sigma", *SIGMAS)
+    sigma_high: float | None = _number("the largest sigma", *SIGMAS)
     optimiser: Optimiser | None = _member(Optimiser, "adam, or adamw with a weight decay of .01")
     rate: float | None = _number("learning rate", 0.0, 10.0, open=True)
     steps: int | None = _number("at most, of two rows for each class and baseline", 1, 100_000)
@@ -91,14 +90,7 @@ def _cost(p: MaskOptimisationParams, x: Input) -> int:
 
 
 def _check(p: MaskOptimisationParams, job: Job) -> None:
-    if job.twin is None:
-        name = job.model.name
-        raise Unsupported(
-            "NO_TWIN",
-            name,
-            f"model {name} has no differentiable twin here: configure one for gradients, or ask for mask_search, which "
-            "needs none",
-        )
+    twin_of(job)
     settings.check(p, job, NAME)
 
 

@@ -9,7 +9,7 @@ or token ids induce has every ordinary token replaced, and none left out:
 """
 
 import itertools
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +17,7 @@ import torch
 from sidelight.core.errors import InvalidRequest, Unsupported
 from sidelight.core.inputs import Input, TextInput, TokenInput
 from sidelight.core.job import Job
-from sidelight.core.predictor import Twin
+from sidelight.core.predictor import Twin, Unit
 from sidelight.core.sweep import Placement, Rows
 
 
@@ -75,7 +75,8 @@ def on_twin(job: Job, twin: Twin) -> Job:
     return replace(job, input=at_twin(job.input, twin, blanked), others=others)
 
 
-def _text(x: TextInput, twin: Twin, blanked: bool) -> PairedTokens:
+def tells_tokens(twin: Twin) -> Callable[[str], tuple[Unit, ...]]:
+    """The characters of each token of a text. Raises Unsupported where the twin does not tell its tokens."""
     if twin.ids is None or twin.pieces is None:
         raise Unsupported(
             "NO_PIECES",
@@ -83,6 +84,11 @@ def _text(x: TextInput, twin: Twin, blanked: bool) -> PairedTokens:
             "the twin does not tell the tokens of a text: its module needs a fast tokenizer as its attribute "
             "`tokenizer`, or functions `pieces(text)` and `ids(text)`",
         )
+    return twin.pieces
+
+
+def _text(x: TextInput, twin: Twin, blanked: bool) -> PairedTokens:
+    tells_tokens(twin)
     ids, ordinary = _ids(x.text, twin)
     unlike = _unlike(ids, ordinary, twin)
     if not blanked:
