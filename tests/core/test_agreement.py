@@ -33,8 +33,8 @@ def test_a_row_that_vanishes_and_a_single_output_that_passes_zero_have_the_scale
     assert gap(torch.tensor([[0.0], [5.0]], dtype=torch.float64), torch.tensor([[1e-6], [5.0]]).double(), 1e-5).near
 
 
-def test_a_network_that_works_in_place_leaves_the_probes_of_the_other_alone():
-    probes, kept = torch.rand(4, 3), torch.empty(0)
+@pytest.mark.parametrize("probes", [torch.rand(4, 3) + 1, torch.arange(1, 13).view(4, 3)])
+def test_a_network_that_works_in_place_leaves_the_probes_of_the_other_alone(probes):
 
     def answer(ask, columns):
         y = columns["x"].mul_(-1) if not ask.model.variant else -columns["x"]

@@ -94,3 +94,11 @@ def test_a_baseline_of_the_layer_needs_no_token_that_stands_for_any():
         on_twin(job, bare)
     paired = on_twin(replace(job, at_layer=FeatureZero()), bare).input
     assert tuple(paired.ids.tolist()) == reader.ids(TEXT)
+
+
+def test_what_is_unlike_a_text_differs_in_every_ordinary_token_and_is_never_a_special_one():
+    ids = torch.tensor([BEGIN, END + 1, 9, END])  # the nearest below the second are special
+    x = at_twin(TokenInput("ids", ids, 5), replace(twin, pad=0))
+    same = x.unlike == ids
+    assert same.tolist() == [i in twin.specials for i in ids.tolist()]
+    assert not {*x.unlike[~same].tolist()} & {*twin.specials, 0}
