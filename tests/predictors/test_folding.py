@@ -1,5 +1,7 @@
 """Folding batch norms changes nothing but rounding, and leaves alone what it cannot be sure of."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from sidelight.predictors.folding import folded
 from torch import nn
@@ -115,3 +117,19 @@ def test_a_module_around_a_folded_convolution_has_another_output_too():
     found = folded(net, X)
     assert norms(found.module) == 0
     assert found.changed == {"0.0.pointwise", "0.0", "0", "2.0"}  # and not 2, whose norm is in it
+
+
+def test_networks_that_other_threads_run_meanwhile_are_left_alone():
+    other, seen = nn.Linear(3, 2), []
+
+    def how(n, x):
+        with ThreadPoolExecutor(1) as pool:
+            seen.append(pool.submit(other, torch.ones(1, 3)).result())
+        return chain(n, x)
+
+    check(how, left=0)
+    assert seen and all(isinstance(y, torch.Tensor) for y in seen)
+
+
+def test_inputs_given_by_name_and_tensors_of_its_own_are_no_hindrance():
+    check(lambda n, x: n.norm(input=n.more(n.bn(n.conv(x)) * torch.full((), 2.0))), left=0)

@@ -2,7 +2,9 @@
 
 import copy
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -22,10 +24,34 @@ class Folded:
 
 
 class _Tracer(fx.Tracer):
-    """Keeps a subclass of a convolution whole, with what its own forward does (padding, say)."""
+    """Writes a module's forward down, by forwards put on its own submodules.
+
+    `trace` as inherited puts its wrapper on the class `nn.Module`, and so in the way of every network that another
+    thread runs meanwhile. A subclass of a convolution is kept whole, with what its own forward does (padding, say).
+    """
+
+    def graph_of(self, module: nn.Module) -> fx.Graph:
+        """Only to be read: tensors that the module holds stand in it without their names."""
+        self.root, self.graph = module, fx.Graph()
+        whole = {name: m for name, m in module.named_modules() if name and self.is_leaf_module(m, name)}
+        try:
+            for name, part in whole.items():
+                part.forward = self._recorded(name)
+            y = module(self.create_proxy("placeholder", "x", (), {}))
+            self.create_node("output", "output", (self.create_arg(y),), {})
+        finally:
+            for part in whole.values():
+                part.__dict__.pop("forward", None)
+        return self.graph
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, (*_CONVOLUTIONS, *_NORMS)) or super().is_leaf_module(m, module_qualified_name)
+
+    def create_arg(self, a: Any) -> Any:
+        return self.create_node("get_attr", "held", (), {}) if isinstance(a, torch.Tensor) else super().create_arg(a)
+
+    def _recorded(self, name: str) -> Callable[..., fx.Proxy]:
+        return lambda *args, **options: self.create_proxy("call_module", name, args, options)
 
 
 def folded(module: nn.Module, x: torch.Tensor) -> Folded | None:
@@ -49,14 +75,14 @@ def folded(module: nn.Module, x: torch.Tensor) -> Folded | None:
 
 def _folded(module: nn.Module) -> Folded | None:
     """`module` itself, changed: its graph is only read, so that its submodules stay what they are."""
-    graph = _Tracer().trace(module)
+    graph = _Tracer().graph_of(module)
     parts = dict(module.named_modules())
     calls = [node.target for node in graph.nodes if node.op == "call_module"]
     done = set()
     for node in graph.nodes:
         if node.op != "call_module" or type(parts[node.target]) not in _NORMS:  # a subclass may do more
             continue
-        before = node.args[0]
+        before = node.all_input_nodes[0]
         if before.op != "call_module" or not isinstance(parts[before.target], _CONVOLUTIONS):
             continue
         if len(before.users) > 1 or max(calls.count(before.target), calls.count(node.target)) > 1:
