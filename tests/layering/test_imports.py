@@ -12,7 +12,8 @@ LAYERS = {
     "perturbation": {"core"},
     "path": {"core"},
     "masks": {"core", "path", "perturbation"},  # tokens at the twin as the one has them, segments as the other
-    "methods": {"core", "perturbation", "path", "masks"},
+    "interventions": {"core"},
+    "methods": {"core", "perturbation", "path", "masks", "interventions"},
     "metrics": {"core", "perturbation", "masks", "methods"},
     "editors": {"core"},
     "predictors": {"core"},

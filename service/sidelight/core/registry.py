@@ -31,6 +31,7 @@ class Method:
     apart: bool  # whether every target over every baseline has rows of its own; then `cost` is that of one
     summary: str
     instead: str = ""  # a method like it for models without a twin
+    maps: bool = True  # whether it answers with attribution maps, over a baseline
 
 
 _METHODS: dict[str, Method] = {}
@@ -50,6 +51,7 @@ def method(
     baseline: Callable[[Any, str], tuple[Baseline, ...]] = lambda params, modality: (),
     apart: bool = False,
     instead: str = "",
+    maps: bool = True,
 ) -> Callable:
     """Register a plan as the method `name`, which is also its field in the request's `oneof method`."""
 
@@ -57,7 +59,7 @@ def method(
         summary = (plan.__doc__ or "").strip().splitlines()[0]
         _METHODS[name] = Method(
             name, plan, params, paper, needs, cost, check, segmented, settle, baseline,
-            apart or "gradient" in needs, summary, instead,
+            apart or "gradient" in needs, summary, instead, maps,
         )  # fmt: skip
         return plan
 
