@@ -63,9 +63,13 @@ def text(*, most: int, what: str) -> Any:
     return dataclasses.field(default="", metadata={"text": most, "what": what})
 
 
-def picture(*, what: str) -> Any:
-    """An encoded image that the caller may give, as its bytes; empty: none."""
-    return dataclasses.field(default=b"", metadata={"picture": True, "what": what})
+def picture(*, what: str, grey: bool = False) -> Any:
+    """An encoded image that the caller may give, as its bytes; empty: none.
+
+    Who uses it gets a tensor of its pixels in place of the bytes: uint8 [3, H, W], red green blue, [4, H, W] where it
+    has an alpha, or [1, H, W] if `grey`.
+    """
+    return dataclasses.field(default=b"", metadata={"picture": True, "grey": grey, "what": what})
 
 
 def numbers(*, most: int, low: float, high: float, what: str) -> Any:
