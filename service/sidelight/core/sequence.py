@@ -1,7 +1,8 @@
 """Edits of one property, asked once for all models of a request, and kept by content between requests."""
 
+import dataclasses
 from collections.abc import Sequence as Several
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sidelight.core.editor import Frame, Prepared
@@ -36,8 +37,8 @@ class Sequence:
     field: str = ""  # of the request: "interventional.properties[0]"
     neutral: float | None = None
     edits: int = 0  # that were made for it, rather than found in the store
-    _frames: dict[float, Frame] = field(default_factory=dict)
-    _under_way: dict[tuple[float, ...], Sweep] = field(default_factory=dict)
+    _frames: dict[float, Frame] = dataclasses.field(default_factory=dict)
+    _under_way: dict[tuple[float, ...], Sweep] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.prepared.frames:
