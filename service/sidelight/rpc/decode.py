@@ -313,7 +313,7 @@ def _models(request: ExplainRequest, roster: Roster, wrong: Violations) -> list[
 
 
 def _outputs(request: ExplainRequest, method: Method) -> Outputs:
-    """What is asked for, or stands where nothing is asked; a method without maps has neither map nor error to leave out."""
+    """What is asked for, or stands where nothing is; a method without maps has neither map nor error to leave out."""
     o = request.outputs
     return Outputs(
         map=method.maps and (o.map if o.HasField("map") else True),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import singledispatch
+from typing import cast
 
 import torch
 from sidelight_proto.v1 import types_pb2
@@ -14,7 +15,7 @@ from sidelight.core.effect import Interventions
 from sidelight.core.errors import Exhausted
 from sidelight.core.explanation import Explanation
 from sidelight.core.inputs import ImageInput, Input, TextInput, TokenInput
-from sidelight.core.job import Segments
+from sidelight.core.job import Saliency, Segments
 from sidelight.core.metric import Measure, Metric
 from sidelight.core.sweep import Stop
 from sidelight.predictors.fit import unfit
@@ -82,8 +83,9 @@ def overlay_room(question: Question) -> int:
 
 
 def encode(question: Question, done: Sequence[Explanation], room: int) -> ExplainResponse:
-    """The answer, but for its timing, its overlays or frames in `room` bytes. Slow (large maps, PNG): never on the event
-    loop.
+    """The answer, but for its timing, its overlays or frames in `room` bytes.
+
+    Slow (large maps, PNG): never on the event loop.
     """
     count = sum(len(e.instance) for e in done)
     response = ExplainResponse(
@@ -156,7 +158,8 @@ def _common(part: Part, e: Explanation, t: int) -> types_pb2.Result:
 
 def _intervened(question: Question, part: Part, e: Explanation, room: int) -> Iterator[types_pb2.Result]:
     """One for each property and target, the frames of all properties in `room` bytes."""
-    for response, asked in zip(e.result.responses, question.interventions, strict=True):
+    responses = cast(Interventions, e.result).responses
+    for response, asked in zip(responses, question.interventions, strict=True):
         frames = encode_frames(response, room // len(question.interventions))
         for t in range(len(e.instance)):
             result = _common(part, e, t)
@@ -171,7 +174,7 @@ def _intervened(question: Question, part: Part, e: Explanation, room: int) -> It
 
 
 def _result(question: Question, part: Part, e: Explanation, t: int, overlay_bytes: int) -> types_pb2.Result:
-    wanted, saliency = question.outputs, e.result
+    wanted, saliency = question.outputs, _saliency(e)
     scores = saliency.maps[t]
     error = None if saliency.standard_error is None else saliency.standard_error[t]
     relative = None if saliency.relative_error is None else saliency.relative_error[t]
@@ -213,9 +216,15 @@ def _result(question: Question, part: Part, e: Explanation, t: int, overlay_byte
     return result
 
 
+def _saliency(e: Explanation) -> Saliency:
+    """What methods with maps come to."""
+    return cast(Saliency, e.result)
+
+
 def _between(e: Explanation, t: int) -> tuple[float, float]:
     """The explained number on the baseline and on the input: as the attribution had them, where it has its own."""
-    if e.result.accounts and math.isfinite((first := e.result.accounts[t][0]).target):
+    accounts = _saliency(e).accounts
+    if accounts and math.isfinite((first := accounts[t][0]).target):
         return first.baseline_output, first.output
     return e.baseline[t].item(), e.instance[t].item()
 
@@ -295,8 +304,8 @@ def _warnings(part: Part, e: Explanation, t: int, relative: float | None) -> lis
     for (metric, _), measure in zip(part.metrics, e.measures, strict=True):
         if isinstance(measure, str):
             found.append(f"metric {metric.name} was not measured: {measure}")
-    if e.result.optimised:
-        found += optimised_warnings(e.result.optimised[t], e.job, part.params)
+    if optimised := _saliency(e).optimised:
+        found += optimised_warnings(optimised[t], e.job, part.params)
     return [*found, *_cut_short(e)]
 
 

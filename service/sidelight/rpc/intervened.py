@@ -76,7 +76,7 @@ def _test(s: Significance) -> types_pb2.SignificanceTest:
 
 
 def encode_frames(r: Response, max_bytes: int) -> list[types_pb2.Frame]:
-    """The chosen frames as PNG, all at one scale: at most `SIDE` pixels, less where they would take over `max_bytes`."""
+    """The chosen frames as PNG, none over `SIDE` pixels a side; smaller where they would take over `max_bytes`."""
     side = SIDE
     while True:
         found = [
@@ -113,8 +113,8 @@ def intervention_warnings(r: Response, t: int) -> Iterator[str]:
     shift = abs(effect.reconstruction_shift)
     if shift > effect.total_variation and shift > 1e-9:
         yield (
-            f"the edit itself moves the number by {effect.reconstruction_shift:+.3g} at the first strength, more than "
-            f"all strengths together ({effect.total_variation:.3g}): that is the editor's reconstruction, not the property"
+            f"at the first strength the number is already {effect.reconstruction_shift:+.3g} from the input's, more than "
+            f"it moves along the series ({effect.total_variation:.3g}): that is the editor's doing, not the property's"
         )
 
 
@@ -125,6 +125,6 @@ def _picture_warnings(r: Response) -> Iterator[str]:
         yield "the edits hardly changed the image: a small effect says nothing about the property"
     if (most := r.similarity.max().item()) < OTHER:
         yield (
-            f"at every strength the image is hardly the same any more (SSIM at most {most:.2f}): the series is of other "
-            "images, and not of the input with one property changed"
+            f"at every strength the image is hardly the same any more (SSIM at most {most:.2f}): the series is of "
+            "other images, and not of the input with one property changed"
         )

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-
 from sidelight_proto.v1.explanation_pb2 import ExplainRequest
 
 from sidelight.core.editor import Canvas, Editor, Prepared, Scale
@@ -33,6 +32,7 @@ from sidelight.rpc.violations import Violations
 CAPTURED = "captured"  # the kind whose frames the caller has sent
 FEWEST = 3  # strengths: central differences need a middle
 GRID = ("strengths", "first", "last", "count")
+_SENT: Mapping[str, Any] = {}  # what is to be filled in where the strengths themselves were sent: nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,9 @@ def check_series(source: Source, path: str, params: Any) -> None:
     kinds = [q.editor.name for q in params.properties if q.editor is not None]
     series = isinstance(source, Series)
     if not params.properties and not series:
-        raise InvalidRequest(f"{path}.properties", "name a property and what edits it, or send images as `input.series`")
+        raise InvalidRequest(
+            f"{path}.properties", "name a property and what edits it, or send images as `input.series`"
+        )
     if series and params.properties and CAPTURED not in kinds:
         raise InvalidRequest(
             "input.series", f"is for a property that is `captured`; name one, or leave {path}.properties empty"
@@ -127,7 +129,7 @@ def _intervention(
         scale = editor.scale(layers, canvas)
     if kind == CAPTURED:
         assert canvas.captured is not None  # as was checked
-        strengths, grid = canvas.captured.strengths, {}
+        strengths, grid = canvas.captured.strengths, _SENT
     else:
         strengths, grid = _grid(q, scale, path)
     with _below(own):
@@ -161,9 +163,10 @@ def _grid(q: Any, scale: Scale, path: str) -> tuple[tuple[float, ...], Mapping[s
             raise InvalidRequest(f"{path}.strengths", f"at least {FEWEST} of them, not {len(q.strengths)}")
         for i, x in enumerate(ordered(q.strengths, f"{path}.strengths")):
             _within(x, scale, f"{path}.strengths[{i}]")
-        return tuple(q.strengths), {}
+        return tuple(q.strengths), _SENT
     first, last, count = (
-        getattr(scale, field) if getattr(q, field) is None else getattr(q, field) for field in ("first", "last", "count")
+        getattr(scale, field) if getattr(q, field) is None else getattr(q, field)
+        for field in ("first", "last", "count")
     )
     _within(first, scale, f"{path}.first")
     _within(last, scale, f"{path}.last")

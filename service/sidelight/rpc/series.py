@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -36,7 +37,9 @@ class Series(Encoded):
         """
         frames, held = [], 0
         for i, data in enumerate(self.images):
-            picture = self.picture if i == 0 else decode_image(data, self.limits.max_image_pixels, f"{PATH}.images[{i}]")
+            picture = (
+                self.picture if i == 0 else decode_image(data, self.limits.max_image_pixels, f"{PATH}.images[{i}]")
+            )
             frames.append(frame_of(small(picture.photo)))
             held += frames[-1].numel()
             if held > self.limits.frame_bytes:
@@ -87,7 +90,7 @@ def ordered(strengths: Sequence[float], path: str) -> tuple[float, ...]:
     for i, x in enumerate(strengths):
         if not math.isfinite(x):
             raise InvalidRequest(f"{path}[{i}]", f"a finite number, not {x}")
-    steps = [after - before for before, after in zip(strengths, strengths[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(strengths)]
     for i, step in enumerate(steps):
         if step * steps[0] <= 0:
             what = "rise" if steps[0] > 0 else "fall" if steps[0] < 0 else "rise or fall"
