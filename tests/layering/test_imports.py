@@ -22,7 +22,11 @@ LAYERS = {
     "config": set(),
     "telemetry": {"core", "engine", "rpc"},
     "watch": {"core", "engine", "rpc"},
-    "wiring": {"core", "engine", "rpc", "predictors", "methods", "metrics", "editors", "config", "telemetry", "watch"},
+    "workshop": {"core", "engine", "editors", "rpc"},
+    "wiring": {
+        "core", "engine", "rpc", "predictors", "methods", "metrics", "editors", "config", "telemetry", "watch",
+        "workshop",
+    },  # fmt: skip
     "allocator": set(),
     "__main__": {"allocator", "config", "telemetry", "wiring"},
     "__init__": set(),
@@ -38,6 +42,8 @@ OUTSIDE = {
     "metrics": {"grpc", "tritonclient", "sidelight_proto", "threading", "time", "asyncio", "concurrent"},
     "engine": {"grpc", "tritonclient", "sidelight_proto"},
     "predictors": {"grpc", "sidelight_proto"},
+    "editors": {"grpc", "tritonclient", "sidelight_proto"},
+    "interventions": {"grpc", "tritonclient", "sidelight_proto", "threading", "time", "asyncio", "concurrent"},
     "rpc": {"tritonclient", "prometheus_client"},
     "config": {"torch"},
 }

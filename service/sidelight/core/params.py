@@ -33,9 +33,11 @@ def bounded(default: Any, *, low: float, high: float, what: str, open: bool = Fa
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "open": open, "what": what})
 
 
-def choice(default: Enum, *, what: str) -> Any:
-    """One member of the default's Enum, whose values are its names in lower case."""
-    return dataclasses.field(default=default, metadata={"choices": type(default), "what": what})
+def choice(default: Enum | None, *, what: str, of: type[Enum] | None = None) -> Any:
+    """One member of the default's Enum, whose values are its names in lower case; without a default one `of` another's,
+    which is None until it is named.
+    """
+    return dataclasses.field(default=default, metadata={"choices": of or type(default), "what": what})
 
 
 def choices(*default: Enum, of: type[Enum], what: str) -> Any:
