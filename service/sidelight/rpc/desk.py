@@ -159,7 +159,7 @@ class Desk:
             )
             try:
                 async for news in mailbox:
-                    admission.progress(news.rows / (estimate.evaluations + estimate.edits))
+                    admission.progress((news.rows + news.edits) / (estimate.evaluations + estimate.edits))
                     await progress(news)
                 done = await mailbox.result()
             finally:

@@ -13,7 +13,7 @@ from sidelight.core.predictor import ModelSpec
 from sidelight.rpc.interventions import Intervention
 
 SIDE, SMALLEST = 256, 16  # pixels along a frame's longer side
-CURVES = 16  # classes along the series that an answer is reckoned to hold
+CURVES = 8  # classes along the series that an answer is reckoned to hold
 FEW = 8  # strengths: below, even a straight ramp has p >= .01
 SAME = 0.5  # of 255, mean difference of pixels that nobody sees
 OTHER = 0.2  # structural similarity below which an image is hardly the same any more
@@ -113,8 +113,8 @@ def intervention_warnings(r: Response, t: int) -> Iterator[str]:
     shift = abs(effect.reconstruction_shift)
     if shift > effect.total_variation and shift > 1e-9:
         yield (
-            f"at the first strength the number is already {effect.reconstruction_shift:+.3g} from the input's, more than "
-            f"it moves along the series ({effect.total_variation:.3g}): that is the editor's doing, not the property's"
+            f"at the first strength the number is already {effect.reconstruction_shift:+.3g} from the input's, more "
+            f"than it moves along the series ({effect.total_variation:.3g}): the editor's doing, not the property's"
         )
 
 

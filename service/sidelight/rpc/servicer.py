@@ -146,7 +146,7 @@ class Events:
             return
         self._sent = elapsed
         message = ProgressMessage(
-            evaluations_done=news.rows - news.edits,
+            evaluations_done=news.rows,
             evaluations_expected=self._question.rows,
             edits_done=news.edits,
             edits_expected=self._question.edits,
