@@ -18,7 +18,7 @@ HEIGHT, RIBBON, SSIM = 250.0, 14.0, 44.0  # of the plot, of the top class along 
 ROW = 8  # frames beside each other
 INK, FAINT, GROUND, CHANCE = "#222222", "#8a8a8a", "#e4e4e4", "#d9d9d9"
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#e08214", "#17a2b8", "#8c564b", "#e377c2")
-SYMBOLS = {"degree": "°", "per cent": " %"}
+SYMBOLS = {"degree": "°", "per cent": " %", "factor": "×", "level of 255": " levels", "pixel": " px"}
 OTHERS = 4  # curves of other classes
 DOTS = 60  # strengths that are still seen one by one
 
@@ -72,7 +72,7 @@ class Plot:
 
         for tick in ticks:
             drawing.add(Line([(LEFT, down(tick)), (WIDTH - RIGHT, down(tick))], GROUND))
-            drawing.add(Words((LEFT - 8, down(tick) + 4), number(tick), 11, FAINT, "end"))
+            drawing.add(Words((LEFT - 8, down(tick) + 4), decimals(tick, ticks), 11, FAINT, "end"))
         drawing.add(Words((18, (top + bottom) / 2), self.result.scale, 12, INK, "middle", turned=True))
         for at in self.turns():
             drawing.add(Line([(at, top), (at, bottom)], FAINT, 1, dashes=4))
@@ -123,11 +123,11 @@ class Plot:
     def axis(self, drawing: Drawing, y: float) -> None:
         x = self.found.strengths
         low, high = sorted((float(x[0]), float(x[-1])))
-        for tick in nice(low, high, most=9):
+        for tick in (ticks := nice(low, high, most=9)):
             if low <= tick <= high:
                 at = LEFT + (tick - x[0]) / ((x[-1] - x[0]) or 1.0) * (WIDTH - LEFT - RIGHT)
                 drawing.add(Line([(at, y), (at, y + 5)], FAINT))
-                drawing.add(Words((at, y + 18), number(tick), 11, FAINT, "middle"))
+                drawing.add(Words((at, y + 18), decimals(tick, ticks), 11, FAINT, "middle"))
         unit = f" in {self.found.unit}" if self.found.unit else ""
         drawing.add(Words(((LEFT + WIDTH - RIGHT) / 2, y + 36), f"strength{unit}", 12, INK, "middle"))
 
@@ -280,6 +280,14 @@ def nice(low: float, high: float, most: int = 6) -> list[float]:
     step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= raw * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [i * step for i in range(first, max(last, first + 1) + 1)]
+
+
+def decimals(tick: float, ticks: Sequence[float]) -> str:
+    """With as many digits as tell it from its neighbours."""
+    step = ticks[1] - ticks[0]
+    digits = max(0, 1 - math.floor(math.log10(step)))
+    text = f"{tick:.{digits}f}" if digits < 8 else f"{tick:g}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
 
 
 def number(x: float) -> str:

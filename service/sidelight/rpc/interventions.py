@@ -135,7 +135,9 @@ def _intervention(
     with _below(own):
         prepared = editor.prepare(layers, canvas, stream)
     unit = q.unit or scale.unit
-    edits = Edits(name, editor.name, unit, strengths, prepared, studio.store, path, scale.neutral)
+    edits = Edits(
+        name, editor.name, unit, strengths, prepared, studio.store, path, scale.neutral, original=canvas.pixels
+    )
     params = q.editor.params
     if hasattr(params, "editor"):
         params = dataclasses.replace(params, editor=editor.name)
