@@ -185,7 +185,7 @@ class Plot:
 def test(drawing: Drawing, found: "Intervention", top: float) -> float:
     """The score among those of the same outputs in random order. Returns where it ends."""
     s = found.significance
-    if s is None:
+    if s is None or not math.isfinite(found.score):
         drawing.add(
             Words((LEFT, top + 12), "No test: the score is an estimate, of a series not fully evaluated.", 12, INK)
         )
