@@ -30,7 +30,6 @@ from sidelight.core.errors import (
     NonFinite,
     Unavailable,
     Unknown,
-    Unsupported,
 )
 from sidelight.core.fold import Collect, Fold
 from sidelight.core.sweep import Folded, Shared, Stop, Stopped, Sweep, ask, together
