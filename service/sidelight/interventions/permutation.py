@@ -9,6 +9,7 @@ over i != j.
 numpy only: asked in processes that do without torch.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -89,15 +90,15 @@ def permuted_chunks(columns: Mapping[str, Any]) -> Mapping[str, NDArray[np.float
     return {"null": np.stack(null)}
 
 
-def tested(statistic: str, y: NDArray[np.float64], x: NDArray[np.float64], null: NDArray[np.float64]) -> Tested:
+def against_null(statistic: str, y: NDArray[np.float64], x: NDArray[np.float64], null: NDArray[np.float64]) -> Tested:
     """The statistic of one series y [N], compared with its values `null` [K] under permutations.
 
     Correlation is extreme on both sides of 0, mutual information where it is large. Values within rounding of each
-    other count as equal. Of a constant series everything does: p is 1.
+    other count as equal. Of a constant series, and of one against constant strengths, all do: p is 1.
     """
     value = float(STATISTICS[statistic](y, x))
     mean = float(null.mean())
-    if np.ptp(y) == 0:
+    if np.ptp(y) == 0 or math.isnan(value):
         return Tested(value, len(null), len(null), mean, mean, mean)
     tie = ROUNDING * (float(np.abs(y).max()) if statistic == "score" else 1.0)
     if statistic == "score":

@@ -11,7 +11,7 @@ from sidelight.core.ask import Local
 from sidelight.core.fold import Fold
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Placement, Plan, Rows, Stopped, Sweep
-from sidelight.interventions.permutation import CHUNK, WORK, Tested, resolved, tested
+from sidelight.interventions.permutation import CHUNK, WORK, Tested, against_null, resolved
 
 Key = TypeVar("Key")
 
@@ -41,7 +41,7 @@ def permutation_tests(
     except Stopped:
         return {}
     return {
-        key: [tested(q.statistic, y, q.x, null[:permutations]) for y, null in zip(q.y, folded.value, strict=True)]
+        key: [against_null(q.statistic, y, q.x, null[:permutations]) for y, null in zip(q.y, folded.value, strict=True)]
         for (key, q), folded in zip(questions.items(), answers, strict=True)
         if folded.rows
     }
