@@ -17,9 +17,10 @@ WIDTH, LEFT, RIGHT = 960.0, 70.0, 190.0  # of the drawing, and of what lies besi
 HEIGHT, RIBBON, SSIM = 250.0, 14.0, 44.0  # of the plot, of the top class along the series, of the similarity
 ROW = 8  # frames beside each other
 INK, FAINT, GROUND, CHANCE = "#222222", "#8a8a8a", "#e4e4e4", "#d9d9d9"
-COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#e08214", "#17a2b8", "#8c564b", "#e377c2")
+COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#e08214", "#17a2b8", "#8c564b", "#e377c2")
 SYMBOLS = {"degree": "°", "per cent": " %", "factor": "×", "level of 255": " levels", "pixel": " px"}
 OTHERS = 4  # curves of other classes
+SEEN = 0.01  # share of the total variation from which on a shift is worth a line
 DOTS = 60  # strengths that are still seen one by one
 
 
@@ -50,7 +51,8 @@ class Plot:
 
     def __init__(self, result: "Result", found: "Intervention") -> None:
         self.result, self.found = result, found
-        shown = list(dict.fromkeys([*found.top.tolist(), *(c.index for c in found.classes)]))
+        explained = [] if result.target is None else [result.target.index]  # in one colour in every picture
+        shown = list(dict.fromkeys([*explained, *found.top.tolist(), *(c.index for c in found.classes)]))
         self.colours = {index: COLOURS[i % len(COLOURS)] for i, index in enumerate(shown)}
         x, width = found.strengths, WIDTH - LEFT - RIGHT
         span = (x[-1] - x[0]) or 1.0
@@ -254,7 +256,7 @@ def caption(result: "Result", found: "Intervention") -> list[str]:
     ]
     if found.significance is None:
         lines.pop()
-    if abs(found.reconstruction_shift) > 1e-9:
+    if abs(found.reconstruction_shift) > SEEN * found.total_variation:
         lines.append(
             f"At the first strength the output is {found.reconstruction_shift:+.3g} from the unedited input's: of an "
             "editor that begins at no change, this is its reconstruction and not the property."

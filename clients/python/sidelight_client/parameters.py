@@ -20,7 +20,7 @@ KINDS = {
     FieldDescriptor.TYPE_DOUBLE: "a number",
     FieldDescriptor.TYPE_BOOL: "true or false",
     FieldDescriptor.TYPE_ENUM: "the name of a choice",
-    FieldDescriptor.TYPE_STRING: "a text",
+    FieldDescriptor.TYPE_STRING: "a name",
 }
 
 
@@ -56,7 +56,9 @@ def fill(message: Message, parameters: Mapping[str, Any], path: str) -> None:
                 setattr(message, name, _scalar(field, value, f"{path}.{name}"))
         except (TypeError, ValueError):
             many = ", or a list of such" if field.is_repeated else ""
-            raise InvalidRequest.of(f"{path}.{name}", f"takes {KINDS[field.type]}{many}, not {value!r}") from None
+            prose = field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated
+            kind = "a text" if prose else KINDS[field.type]
+            raise InvalidRequest.of(f"{path}.{name}", f"takes {kind}{many}, not {value!r}") from None
 
 
 def _nested(message: Message, field: FieldDescriptor, value: Any, path: str) -> None:

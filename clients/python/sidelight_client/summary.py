@@ -74,7 +74,7 @@ def intervened(result: "Result", found: "Intervention") -> list[tuple[str, str]]
     ]
     if found.gradient is not None and found.unit:
         lines.append(("gradient", f"{found.gradient:.4g} per {found.unit}"))
-    lines.append(("editor's shift", f"{found.reconstruction_shift:+.4g} at the first strength"))
+    lines.append(("shift", f"{found.reconstruction_shift:+.4g} from the input to the first strength"))
     for name, one in found.dependence.items():
         lines.append((name.replace("_", " "), f"{one.value:.4g}, p = {one.p_value:.2g}"))
     remembered = "" if result.edits else " (the frames were there already)"

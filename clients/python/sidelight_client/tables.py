@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sidelight_client.results import Result
 
 WORDS = ("attribution", "over", "largest part of E")  # the other columns are numbers
-EFFECTS = ("property", "model", "of", "S", "N", "p", "variation", "mean g", "flips", "editor's shift")
+EFFECTS = ("property", "model", "of", "S", "N", "p", "variation", "mean g", "flips", "shift")
 WIDTH = 120  # of a terminal that is not there
 
 
