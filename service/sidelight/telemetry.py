@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import ThreadingWSGIServer
 
 import sidelight
-from sidelight.core.ask import Ask
+from sidelight.core.ask import Ask, Edit
 from sidelight.engine.observer import Label
 from sidelight.rpc.observer import request_id
 
@@ -72,6 +72,14 @@ class Telemetry:
         self._evaluations = Counter(
             "sidelight_model_evaluations", "Model evaluations answered.", (*whose, "executor"), registry=r
         )
+        self._edits = Counter("sidelight_image_edits", "Images edited.", ("editor",), registry=r)
+        self._edit_seconds = Histogram(
+            "sidelight_edit_batch_seconds",
+            "Seconds of batches of edits.",
+            ("editor", "code"),
+            registry=r,
+            buckets=SECONDS,
+        )
         self._upstream = Histogram(
             "sidelight_upstream_seconds", "Seconds of calls to a model.", ("model", "code"), registry=r, buckets=SECONDS
         )
@@ -81,6 +89,9 @@ class Telemetry:
         )
         self._memory = Gauge("sidelight_device_memory_bytes", "Memory held on the device.", ("lane",), registry=r)
         self._ready = Gauge("sidelight_model_ready", "1 where the model answers.", ("model",), registry=r)
+        self._editor_ready = Gauge(
+            "sidelight_editor_ready", "1 where the editor can be asked.", ("editor",), registry=r
+        )
         self._twin_gap = Gauge(
             "sidelight_twin_gap", "The twin's last difference from the served model, over its largest output.",
             ("model",), registry=r,
@@ -101,10 +112,16 @@ class Telemetry:
         self._windows[lane].add(seconds)
 
     def rows(self, label: Label, ask: Ask, rows: int) -> None:
-        self._evaluations.labels(label.method, _model_of(ask) or label.model, label.executor).inc(rows)
+        if isinstance(ask, Edit):
+            self._edits.labels(ask.editor).inc(rows)
+        else:
+            self._evaluations.labels(label.method, _model_of(ask) or label.model, label.executor).inc(rows)
 
     def call(self, ask: Ask, seconds: float, code: str) -> None:
-        self._upstream.labels(_model_of(ask) or UNKNOWN, code).observe(seconds)
+        if isinstance(ask, Edit):
+            self._edit_seconds.labels(ask.editor, code).observe(seconds)
+        else:
+            self._upstream.labels(_model_of(ask) or UNKNOWN, code).observe(seconds)
 
     def in_flight(self, lane: str, calls: int) -> None:
         self._in_flight.labels(lane).set(calls)
@@ -147,6 +164,10 @@ class Telemetry:
     def watch_memory(self, lane: str, device: torch.device) -> None:
         """Report the memory that this process holds on a CUDA device."""
         self._memory.labels(lane).set_function(lambda: torch.cuda.memory_allocated(device))
+
+    def editor_ready(self, editor: str, ready: bool) -> None:
+        """Report whether an editor can be asked."""
+        self._editor_ready.labels(editor).set(ready)
 
     def model_ready(self, model: str, ready: bool) -> None:
         """Report whether a model answers."""

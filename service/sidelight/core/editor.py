@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from sidelight.core.ask import Edit
-from sidelight.core.errors import Unknown
+from sidelight.core.errors import InvalidRequest, Unknown
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Placement, Rows
 
@@ -45,6 +45,14 @@ class Scale:
     last: float
     count: int
     neutral: float | None = None  # the strength that gives the input back, up to the editor's error
+    error: float = 0.0  # most levels of 255 by which a channel of a pixel is off at the neutral strength
+
+    def check(self, strengths: Sequence[float], path: str = "strengths") -> None:
+        """Raises InvalidRequest naming the first that the editor does not take."""
+        for i, strength in enumerate(strengths):
+            if not self.low <= strength <= self.high:
+                unit = f" ({self.unit})" if self.unit else ""
+                raise InvalidRequest(f"{path}[{i}]", f"a number in [{self.low:g}, {self.high:g}]{unit}, not {strength}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,10 +29,11 @@ class Job:
     target: Target
     stream: Stream
     tolerance: float | None = None  # of the relative error that the method tells; None: all rows
-    ends: torch.Tensor | None = None  # [2, K] outputs on the input and on the baseline, once they are known
+    ends: torch.Tensor | None = None  # [2, K] outputs on the input and on the baseline, once known; [1, K] without one
     twin: Twin | None = None
     others: tuple[Input, ...] = ()  # the same input over the further baselines of a distribution, the first in `input`
     at_layer: FeatureBaseline | None = None  # a baseline that only a layer has; None: what `input`'s baseline induces
+    most: int | None = None  # rows of the method that the budget allows; it is held to them anyhow
     sequences: tuple[Sequence, ...] = ()  # the interventions asked for, the same objects for all models of a request
     fit: Callable[[Frame], torch.Tensor] | None = None  # a frame as this model's pixels [C, H, W] float32 in 0..255
 

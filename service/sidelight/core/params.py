@@ -33,9 +33,11 @@ def bounded(default: Any, *, low: float, high: float, what: str, open: bool = Fa
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "open": open, "what": what})
 
 
-def choice(default: Enum, *, what: str) -> Any:
-    """One member of the default's Enum, whose values are its names in lower case."""
-    return dataclasses.field(default=default, metadata={"choices": type(default), "what": what})
+def choice(default: Enum | None, *, what: str, of: type[Enum] | None = None) -> Any:
+    """One member of the default's Enum, whose values are its names in lower case; without a default one `of` another's,
+    which is None until it is named.
+    """
+    return dataclasses.field(default=default, metadata={"choices": of or type(default), "what": what})
 
 
 def choices(*default: Enum, of: type[Enum], what: str) -> Any:
@@ -63,9 +65,13 @@ def text(*, most: int, what: str) -> Any:
     return dataclasses.field(default="", metadata={"text": most, "what": what})
 
 
-def picture(*, what: str) -> Any:
-    """An encoded image that the caller may give, as its bytes; empty: none."""
-    return dataclasses.field(default=b"", metadata={"picture": True, "what": what})
+def picture(*, what: str, grey: bool = False) -> Any:
+    """An encoded image that the caller may give, as its bytes; empty: none.
+
+    Who uses it gets a tensor of its pixels in place of the bytes: uint8 [3, H, W], red green blue, [4, H, W] where it
+    has an alpha, or [1, H, W] if `grey`.
+    """
+    return dataclasses.field(default=b"", metadata={"picture": True, "grey": grey, "what": what})
 
 
 def numbers(*, most: int, low: float, high: float, what: str) -> Any:

@@ -35,7 +35,7 @@ class Method:
 
 
 _METHODS: dict[str, Method] = {}
-_ABSENT: dict[str, str] = {}
+_ABSENT: dict[str, dict[str, str]] = {}  # by folder, by name: why
 
 
 def method(
@@ -74,7 +74,8 @@ def load(package: ModuleType) -> None:
         except ModuleNotFoundError as missing:
             if (missing.name or "").partition(".")[0] == "sidelight":
                 raise
-            _ABSENT[info.name] = f"needs the package {missing.name}"
+            folder = package.__name__.rpartition(".")[2]
+            _ABSENT.setdefault(folder, {})[info.name] = f"needs the package {missing.name}"
 
 
 def methods() -> dict[str, Method]:
@@ -82,15 +83,15 @@ def methods() -> dict[str, Method]:
     return dict(_METHODS)
 
 
-def absent() -> dict[str, str]:
-    """Plug-ins that cannot run here, with the reason."""
-    return dict(_ABSENT)
+def absent(folder: str = "methods") -> dict[str, str]:
+    """Plug-ins of a folder that cannot run here, with the reason."""
+    return dict(_ABSENT.get(folder, {}))
 
 
 def find(name: str) -> Method:
     """The method `name`. Raises Unknown, or Unsupported with the reason why it cannot run here."""
-    if name in _ABSENT:
-        raise Unsupported("METHOD_UNAVAILABLE", name, f"method {name} {_ABSENT[name]}")
+    if why := absent().get(name):
+        raise Unsupported("METHOD_UNAVAILABLE", name, f"method {name} {why}")
     if name not in _METHODS:
         raise Unknown("method", name, _METHODS)
     return _METHODS[name]

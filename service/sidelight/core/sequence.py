@@ -1,12 +1,13 @@
 """Edits of one property, asked once for all models of a request, and kept by content between requests."""
 
+import dataclasses
 from collections.abc import Sequence as Several
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sidelight.core.editor import Frame, Prepared
 from sidelight.core.fold import Fold, Out
-from sidelight.core.sweep import Placement, Plan, Rows, Sweep, ask
+from sidelight.core.sweep import Folded, Placement, Plan, Rows, Stopped, Sweep
 
 
 class Store(Protocol):
@@ -24,7 +25,7 @@ class Sequence:
     """One property of the explained image: do(X := strength), for strengths on a grid.
 
     The same object is in the jobs of all models of a request, whose plans are stepped together: what one of them has
-    asked is there for the others, and what they ask at once is one sweep.
+    asked is there for the others, and no strength is in two of the sweeps that they ask at once.
     """
 
     name: str  # the property's
@@ -35,9 +36,11 @@ class Sequence:
     store: Store
     field: str = ""  # of the request: "interventional.properties[0]"
     neutral: float | None = None
+    original: Frame = dataclasses.field(kw_only=True)  # the unedited image
+    distances: dict[int, tuple[float, float]] = dataclasses.field(default_factory=dict)  # of its frames
     edits: int = 0  # that were made for it, rather than found in the store
-    _frames: dict[float, Frame] = field(default_factory=dict)
-    _under_way: dict[tuple[float, ...], Sweep] = field(default_factory=dict)
+    _frames: dict[float, Frame] = dataclasses.field(default_factory=dict)
+    _under_way: dict[tuple[float, ...], Sweep] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.prepared.frames:
@@ -51,16 +54,26 @@ class Sequence:
         for x in strengths:
             if x not in self._frames and (found := self.store.get(self._key(x))) is not None:
                 self._frames[x] = found
-        missing = tuple(dict.fromkeys(x for x in strengths if x not in self._frames))
-        if missing:
-            sweep = self._under_way.setdefault(missing, self._sweep(missing))
-            folded = yield from ask(sweep)
-            if self._under_way.pop(missing, None) is not None:  # the first of those who asked at once
-                self.edits += folded.rows
-                for x, frame in zip(missing, folded.value, strict=False):
-                    self._frames[x] = frame
-                    self.store.put(self._key(x), frame)
+        if missing := {x: None for x in strengths if x not in self._frames}:
+            coming = [xs for xs in self._under_way if not missing.keys().isdisjoint(xs)]
+            if rest := tuple(x for x in missing if not any(x in xs for xs in coming)):
+                self._under_way[rest] = self._sweep(rest)
+                coming.append(rest)
+            answers = yield tuple(self._under_way[xs] for xs in coming)
+            for xs, folded in zip(coming, answers, strict=True):
+                self._keep(xs, folded)
+            if not any(x in self._frames for x in strengths):
+                raise Stopped(answers[0].stop)
         return {x: self._frames[x] for x in strengths if x in self._frames}
+
+    def _keep(self, strengths: tuple[float, ...], folded: Folded[list[Frame]]) -> None:
+        """What came of a sweep; of those who asked for it at once the first one keeps it for all."""
+        if self._under_way.pop(strengths, None) is None or not folded.rows:
+            return
+        self.edits += folded.rows
+        for x, frame in zip(strengths, folded.value, strict=False):  # the deadline may have come between them
+            self._frames[x] = frame
+            self.store.put(self._key(x), frame)
 
     def _sweep(self, strengths: tuple[float, ...]) -> Sweep[list[Frame]]:
         def render(rows: range, on: Placement) -> tuple[Rows, Any]:

@@ -110,7 +110,8 @@ def ask(sweep: Sweep[A]) -> Plan[Folded[A]]:
 def together(*plans: Plan) -> Plan[tuple]:
     """Step several plans in lockstep, merging what they yield, so that their rows share batches.
 
-    A sweep that several of them yield at once, the very same object, is asked once and answered to all. Returns their results in order. An error in one closes the others and is raised.
+    A sweep that several of them yield at once, the very same object, is asked once and answered to all. Returns their
+    results in order. An error in one closes the others and is raised.
     """
     results: list[Any] = [None] * len(plans)
     wanted: dict[int, Sweep | tuple[Sweep, ...]] = {}

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from sidelight.core import editor
 from sidelight.core.effect import Interventions
-from sidelight.core.inputs import Input
+from sidelight.core.errors import InvalidRequest
+from sidelight.core.inputs import ImageInput, Input
 from sidelight.core.job import Job
 from sidelight.core.params import Chosen, bounded, choice, choices, numbers, one_of, records, text
 from sidelight.core.registry import method
@@ -50,7 +51,9 @@ class InterventionalParams:
     )
     permutations: int = bounded(10_000, low=100, high=1_000_000, what="K, of the permutation test")
     correction: Correction = choice(Correction.HOLM, what="of p-values over the properties of this request")
-    level: float = bounded(0.01, low=0.0, high=0.5, open=True, what="corrected p-values below it are called significant")
+    level: float = bounded(
+        0.01, low=0.0, high=0.5, open=True, what="corrected p-values below it are called significant"
+    )
     dependence: tuple[Dependence, ...] = choices(of=Dependence, what="further statistics; none: no others")
     with_original: bool = bounded(
         False, low=0, high=1, what="the unedited input stands in front of the series that score and p-value are of"
@@ -66,14 +69,20 @@ def _cost(p: InterventionalParams, x: Input) -> int:
     return sum(len(q.strengths) or q.count or DEFAULT_COUNT for q in p.properties) or DEFAULT_COUNT
 
 
+def _check(p: InterventionalParams, job: Job) -> None:
+    if not isinstance(job.input, ImageInput):
+        raise InvalidRequest("models", "of images: interventions edit images")
+
+
 @method(
     "interventional",
     params=InterventionalParams,
     paper="Penzel & Denzler, arXiv 2503.05424",
     needs=("forward", "edit"),
     cost=_cost,
+    check=_check,
     maps=False,
 )
 def interventional(job: Job, p: InterventionalParams) -> Plan[Interventions]:
-    """Whether a property of this input changes the prediction when it is edited gradually, how strongly, and how surely."""
+    """Whether gradual edits of a property of this input change the prediction, how strongly, and how surely."""
     return intervene(job, p)

@@ -30,6 +30,7 @@ class Limits:
     max_text_characters: int = 20_000
     max_units: int = 2_000
     max_targets: int = 50
+    frame_bytes: int = 512 << 20  # of the frames of all series of a request
 
 
 @dataclass(frozen=True, eq=False)
