@@ -66,17 +66,17 @@ def load(model: str, device: torch.device, dtype: torch.dtype) -> Components:
 
 
 def found(model: str) -> Path:
-    """The folder `model`, or the local copy of that repository of the hub. Raises ValueError."""
+    """The folder `model`, or the local copy of that repository of the hub.
+
+    Raises ValueError, or OSError where the hub does not answer, which may pass.
+    """
     if Path(model).is_dir():
         return Path(model)
     if Path(model).is_absolute() or model.count("/") != 1:
         raise ValueError(f"{model}: no such folder, and no repository of the Hugging Face hub (owner/name)")
     from huggingface_hub import snapshot_download
 
-    try:
-        return Path(snapshot_download(model, allow_patterns=PATTERNS))
-    except (OSError, ValueError) as error:  # its own errors are of these kinds
-        raise ValueError(f"{model}: no such folder, and not to be had from the Hugging Face hub: {error}") from error
+    return Path(snapshot_download(model, allow_patterns=PATTERNS))
 
 
 def digest_of(folder: Path) -> str:
