@@ -6,6 +6,7 @@ are fetched, or found in the local cache.
 """
 
 import hashlib
+import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,9 +109,10 @@ def _index(folder: Path) -> dict[str, list[str]]:
 
 
 def _scheduler(diffusers: Any, kind: str, folder: Path) -> Any:
-    made: Any = getattr(diffusers, kind, None) if kind.endswith("Scheduler") else None
-    if not isinstance(made, type) or not issubclass(made, diffusers.SchedulerMixin):
+    known = getattr(diffusers, kind, None) if kind.endswith("Scheduler") else None
+    if not inspect.isclass(known) or not issubclass(known, diffusers.SchedulerMixin):
         raise ValueError(f"{folder}: {kind} is no scheduler of diffusers {diffusers.__version__}")
+    made: Any = known
     try:
         return made.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
     except (OSError, ValueError) as error:
