@@ -51,7 +51,8 @@ def run(engine, plan, **kwargs):
 
 def sequence(editor, strengths, store=None, pixels=PHOTO):
     ready = editor.prepare(None, canvas(pixels), Stream(0))
-    return Sequence("property", editor.name, "level", tuple(strengths), ready, store or FrameStore(0))
+    store = store or FrameStore(0)
+    return Sequence("property", editor.name, "level", tuple(strengths), ready, store, original=pixels)
 
 
 def frames_of(editor, strengths, **kwargs):
@@ -268,8 +269,9 @@ def test_every_editor_answers_through_the_engine_as_it_does_alone(start):
     letters = []
     for case in EDITING:
         ready, strengths = case.prepared(), tuple(case.strengths())
-        plan = Sequence(case.name, case.editor.name, "", strengths, ready, FrameStore(0)).frames(strengths)
-        letters.append((case, edited(case.editor, ready, strengths), run(engine, plan)[0]))
+        store, original = FrameStore(0), case.canvas.pixels
+        series = Sequence(case.name, case.editor.name, "", strengths, ready, store, original=original)
+        letters.append((case, edited(case.editor, ready, strengths), run(engine, series.frames(strengths))[0]))
     for case, alone, letter in letters:
         frames = torch.stack(list(letter.wait(60).values()))
         assert (frames.int() - alone.int()).abs().max() <= case.levels, case.name
