@@ -48,7 +48,7 @@ PARAMS = InterventionalParams(permutations=2000, frames=0)  # Holm over the prop
 STORE = 1 << 26  # bytes of frames
 CPU = torch.device("cpu")
 DIFFUSION = "instruct_pix2pix"
-GUIDANCE = (0.0, 10.0)  # its strengths' ends
+GUIDANCE = (3.0, 10.0)  # ends of its series from 1: the demo's editor learnt what lies below 3
 STEPS = 20
 
 
@@ -133,11 +133,11 @@ class Clinic(Room):
         params = ParametricParams(Change.OVERLAY, mask=mask, fill=fill)
         return self._edits("parametric", params, name, _canvas(lesion), np.linspace(0, 1, count).tolist())
 
-    def instructed(self, lesion: Lesion, name: str, count: int) -> Edits:
-        """What a diffusion model makes of the instruction, at rising guidance."""
+    def instructed(self, guidance: float, lesion: Lesion, name: str, count: int) -> Edits:
+        """What a diffusion model makes of the instruction, at rising guidance from 1."""
         params: Any = kinds.find(DIFFUSION).params
         words = lesions.instruction(lesion, name, domain.far_end(lesion, name) == 1)
-        strengths = np.linspace(*GUIDANCE, count).tolist()
+        strengths = np.linspace(1, guidance, count).tolist()
         return self._edits(DIFFUSION, params(prompt=words, steps=STEPS), name, _canvas(lesion), strengths)
 
     def _edits(self, by: str, params: Any, name: str, canvas: Canvas, strengths: Sequence[float]) -> Edits:

@@ -12,9 +12,11 @@ from intervention_rows import METHODS, TASK
 from intervention_statistics import Floats, Interval, correlations, cube, difference, mean, ratio, right
 
 Row = Mapping[str, str]
+Scores = Mapping[tuple[str, str, str], Floats]  # [seed, lesion] by scenario, architecture, property
+Pair = tuple[Floats, Floats]  # [lesion, classifier and property]: by the generator, and by an editor
 Column = tuple[str, str, str, str]  # scenario, architecture, seed, property
 TIED = {scenario: name for scenario, name in SCENARIOS.items() if name}
-SCORE = "score"
+SCORE, CAPTURED = "score", "captured"
 NAMES = {
     SCORE: "interventional score", "grad_cam": "Grad-CAM", "integrated_gradients": "Integrated Gradients",
     "occlusion": "occlusion", "lime": "LIME", "kernel_shap": "Kernel SHAP",
@@ -48,10 +50,10 @@ class Findings:
     """For the terminal and the plot."""
 
     text: str
-    scores: Mapping[tuple[str, str, str], Floats]  # [seed, lesion] by scenario, architecture, property
+    scores: Scores
     tasks: Mapping[tuple[str, str], Task]
-    epochs: Mapping[tuple[str, str, str], Floats]  # [epoch, lesion]
-    pairs: tuple[Floats, Floats] | None  # [lesion, classifier and property]: drawn, and by the editor
+    epochs: Scores  # [epoch, lesion] in place of seeds
+    pairs: Mapping[str, Pair]  # by editor
     missing: str
 
 
@@ -61,12 +63,12 @@ def of(classifiers: Sequence[Row], m: Measured) -> Findings:
     significant = grouped(m.drawn, "significant")
     tasks = tasks_of(m.drawn, m.maps)
     epochs = grouped(m.epochs, "score", "epoch")
-    pairs = pairs_of(m.instructed) if m.instructed else None
+    pairs = pairs_of(m.instructed) if m.instructed else {}
     lines = [
         *_classifiers(classifiers), "", *_scores(m.drawn, scores), "", *_tasks(tasks), "",
         *_epochs(m.epochs, epochs), "", *_significance(significant), "", *_editor(pairs, m), "",
         "Which of the paper's claims hold on drawn lesions?",
-        *_claims(scores, tasks, epochs, significant, pairs, m.missing),
+        *_claims(scores, tasks, epochs, significant, pairs, m),
     ]  # fmt: skip
     return Findings("\n".join(lines), scores, tasks, epochs, pairs, m.missing)
 
@@ -98,15 +100,19 @@ def tasks_of(drawn: Sequence[Row], maps: Sequence[Row]) -> dict[tuple[str, str],
     return found
 
 
-def _edits(table: Mapping[tuple[str, str, str], Floats], key: tuple[str, str]) -> Floats:
+def _edits(table: Scores, key: tuple[str, str]) -> Floats:
     return np.stack([table[(*key, name)] for name in TASK], -1)
 
 
-def pairs_of(rows: Sequence[Row]) -> tuple[Floats, Floats]:
-    """[lesion, classifier and property]: scores on drawn series, and on the editor's."""
-    drawn = grouped_by_seed([row for row in rows if row["editor"] == "captured"])
-    edited = grouped_by_seed([row for row in rows if row["editor"] != "captured"])
-    return np.stack([drawn[key] for key in drawn], 1), np.stack([edited[key] for key in drawn], 1)
+def pairs_of(rows: Sequence[Row]) -> dict[str, Pair]:
+    """By editor. Both of a pair have the columns that `grouped_by_seed` tells of the captured series."""
+    captured = grouped_by_seed([row for row in rows if row["editor"] == CAPTURED])
+    drawn = np.stack(list(captured.values()), 1)
+    found = {}
+    for editor in dict.fromkeys(row["editor"] for row in rows if row["editor"] != CAPTURED):
+        edited = grouped_by_seed([row for row in rows if row["editor"] == editor])
+        found[editor] = drawn, np.stack([edited[key] for key in captured], 1)
+    return found
 
 
 def grouped_by_seed(rows: Sequence[Row]) -> dict[Column, Floats]:
@@ -143,7 +149,7 @@ def _classifiers(rows: Sequence[Row]) -> Iterable[str]:
         yield f"  {', '.join(key):28}{number(float(free)):8}{number(float(tied))}"
 
 
-def _scores(rows: Sequence[Row], scores: Mapping[tuple[str, str, str], Floats]) -> Iterable[str]:
+def _scores(rows: Sequence[Row], scores: Scores) -> Iterable[str]:
     seeds, lesions = next(iter(scores.values())).shape
     yield f"1000 S of the class's probability, N = {rows[0]['count']}, {lesions} lesions, {seeds} seeds"
     keys = list(dict.fromkeys(key[:2] for key in scores))
@@ -164,14 +170,14 @@ def _tasks(tasks: Mapping[tuple[str, str], Task]) -> Iterable[str]:
         yield f"  {label:26}" + "".join(f"{number(getattr(task, what)):26}" for task in tasks.values()).rstrip()
 
 
-def _epochs(rows: Sequence[Row], epochs: Mapping[tuple[str, str, str], Floats]) -> Iterable[str]:
+def _epochs(rows: Sequence[Row], epochs: Scores) -> Iterable[str]:
     made = sum(int(one["edits"]) for one in {(r["lesion"], r["property"]): r for r in rows}.values())
     yield f"1000 S by epoch, untrained first, one seed: {len(rows)} series, of {made} edits that all classifiers share"
     for key, values in epochs.items():
         yield f"  {', '.join(key):34}" + " ".join(f"{number(v):>6}" for v in 1000 * values.mean(1))
 
 
-def _significance(significant: Mapping[tuple[str, str, str], Floats]) -> Iterable[str]:
+def _significance(significant: Scores) -> Iterable[str]:
     yield "Share of series with p < .01 (permutation test, Holm over a lesion's properties), architectures together"
     yield f"  {'':16}" + "".join(f"{scenario:26}" for scenario in SCENARIOS).rstrip()
     for name in PROPERTIES:
@@ -179,21 +185,29 @@ def _significance(significant: Mapping[tuple[str, str, str], Floats]) -> Iterabl
         yield f"  {name:16}" + "".join(f"{cell:26}" for cell in cells).rstrip()
 
 
-def _together(table: Mapping[tuple[str, str, str], Floats], scenario: str, name: str) -> Floats:
+def _together(table: Scores, scenario: str, name: str) -> Floats:
     """[classifier, lesion] of both architectures."""
     return np.concatenate([a for (s, _, p), a in table.items() if (s, p) == (scenario, name)])
 
 
-def _editor(pairs: tuple[Floats, Floats] | None, m: Measured) -> Iterable[str]:
-    if pairs is None:
+def _editor(pairs: Mapping[str, Pair], m: Measured) -> Iterable[str]:
+    if not pairs:
         yield f"S by a diffusion editor against S by the generator itself: not run, {m.missing}"
         return
-    yield f"S by the diffusion editor against S by the generator itself, {len(pairs[0])} lesions"
-    yield f"  all {pairs[0].size} series: {_correlated(*pairs)}"
-    names = [name for *_, name in grouped_by_seed([row for row in m.instructed if row["editor"] == "captured"])]
-    for name in dict.fromkeys(names):
-        mine = [i for i, other in enumerate(names) if other == name]
-        yield f"  {name}: {_correlated(*(one[:, mine] for one in pairs))}"
+    names = [name for *_, name in grouped_by_seed([row for row in m.instructed if row["editor"] == CAPTURED])]
+    for editor, (drawn, edited) in pairs.items():
+        yield f"S by {editor} against S by the generator itself, {len(drawn)} lesions, {drawn.size} series"
+        yield f"  {'all':16}{_correlated(drawn, edited)}"
+        for name in dict.fromkeys(names):
+            mine = [i for i, other in enumerate(names) if other == name]
+            yield f"  {name:16}{_correlated(drawn[:, mine], edited[:, mine])}"
+    yield "1000 S by each, architectures together"
+    yield f"  {'':42}" + "".join(f"{name:22}" for name in dict.fromkeys(names)).rstrip()
+    for editor in (CAPTURED, *pairs):
+        scores = grouped([row for row in m.instructed if row["editor"] == editor], "score")
+        for scenario in SCENARIOS:
+            cells = (told(mean(1000 * _together(scores, scenario, name))) for name in dict.fromkeys(names))
+            yield f"  {editor:26}{scenario:16}" + "".join(f"{cell:22}" for cell in cells).rstrip()
 
 
 def _correlated(drawn: Floats, edited: Floats) -> str:
@@ -204,9 +218,9 @@ def _correlated(drawn: Floats, edited: Floats) -> str:
 
 
 def _claims(
-    scores: Mapping[tuple[str, str, str], Floats], tasks: Mapping[tuple[str, str], Task],
-    epochs: Mapping[tuple[str, str, str], Floats], significant: Mapping[tuple[str, str, str], Floats],
-    pairs: tuple[Floats, Floats] | None, missing: str,
+    scores: Scores, tasks: Mapping[tuple[str, str], Task],
+    epochs: Scores, significant: Scores,
+    pairs: Mapping[str, Pair], m: Measured,
 ) -> Iterable[str]:  # fmt: skip
     for scenario, architecture in tasks:
         if scenario in TIED:
@@ -220,14 +234,29 @@ def _claims(
             f"- On {scenario} models {name} is significant more often than {IRRELEVANT} "
             f"(by {told(gap)} of the series): {_verdict(gap)}."
         )
-    if pairs is None:
-        yield f"- The diffusion editor ranks effects as the generator does: not run, {missing}."
-    else:
-        rho = correlations(*pairs)["Spearman"]
-        yield f"- The diffusion editor ranks effects as the generator does (Spearman {told(rho)}): {_verdict(rho)}."
+    if not pairs:
+        yield f"- A diffusion editor ranks effects as the generator does: not run, {m.missing}."
+    for editor, pair in pairs.items():
+        rho = correlations(*pair)["Spearman"]
+        yield f"- Scores by {editor} rank effects as the generator's do (Spearman {told(rho)}): {_verdict(rho)}."
+        edited = grouped([row for row in m.instructed if row["editor"] == editor], "score")
+        yield from _found(editor, edited)
 
 
-def _larger(scores: Mapping[tuple[str, str, str], Floats], scenario: str, architecture: str) -> Iterable[str]:
+def _found(editor: str, scores: Scores) -> Iterable[str]:
+    names = dict.fromkeys(name for *_, name in scores)
+    for scenario, tied in TIED.items():
+        own = _together(scores, scenario, tied)
+        others = {name: _together(scores, scenario, name) for name in names if name != tied}
+        next_one = max(others, key=lambda name: float(others[name].mean()))
+        times = ratio(own, others[next_one])
+        yield (
+            f"- By {editor} too the score of {tied} is the highest on {scenario} models ({told(times)} times that of "
+            f"{next_one}, the next): {_verdict(times, 1)}."
+        )
+
+
+def _larger(scores: Scores, scenario: str, architecture: str) -> Iterable[str]:
     name = TIED[scenario]
     own = scores[scenario, architecture, name]
     others = (
@@ -252,7 +281,7 @@ def _thresholds(where: str, task: Task, published: bool) -> Iterable[str]:
     )
 
 
-def _learnt(epochs: Mapping[tuple[str, str, str], Floats]) -> Iterable[str]:
+def _learnt(epochs: Scores) -> Iterable[str]:
     for (scenario, architecture, name), values in epochs.items():
         if TIED.get(scenario) == name:
             grown = difference(values[-1:], values[:1])

@@ -81,15 +81,15 @@ def _epochs(axes: Any, found: Findings) -> None:
 
 def _pairs(axes: Any, found: Findings) -> None:
     axes.set_title("Generator and diffusion editor")
-    if found.pairs is None:
+    if not found.pairs:
         axes.text(0.5, 0.5, "not run", ha="center", va="center", transform=axes.transAxes)
         axes.set_axis_off()
         return
-    drawn, edited = (np.maximum(one.ravel(), LEAST) for one in found.pairs)
-    rho = correlations(*found.pairs)["Spearman"][0]
-    axes.plot(drawn, edited, "o", color=BLUE, ms=3, alpha=0.4)
-    ends = [min(drawn.min(), edited.min()), max(drawn.max(), edited.max())]
+    for (colour, marker), (editor, pair) in zip(((BLUE, "o"), (ORANGE, "x")), found.pairs.items(), strict=True):
+        drawn, edited = (np.maximum(one.ravel(), LEAST) for one in pair)
+        label = f"{editor}, ρ = {correlations(*pair)['Spearman'][0]:.2f}"
+        axes.plot(drawn, edited, marker, color=colour, ms=3, alpha=0.5, label=label)
+    ends = [drawn.min(), drawn.max()]
     axes.plot(ends, ends, ":", color=INK, lw=0.7)
-    axes.set(
-        xscale="log", yscale="log", xlabel="S, the generator's own series", ylabel=f"S, by instruction (ρ = {rho:.2f})"
-    )
+    axes.set(xscale="log", yscale="log", xlabel="S, the generator's own series", ylabel="S, by instruction")
+    axes.legend(fontsize=8)

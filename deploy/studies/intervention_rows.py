@@ -50,7 +50,7 @@ Row = dict[str, Any]
 def keys(
     classifiers: Sequence[Classifier], lesion: int, properties: Sequence[str], editor: str, count: int
 ) -> list[Row]:
-    """Which rows the properties of one lesion have."""
+    """Which rows the properties of one lesion have. editor: by what, and how far."""
     return [
         one.key | {"lesion": lesion, "property": name, "editor": editor, "count": count}
         for one in classifiers
@@ -59,13 +59,13 @@ def keys(
 
 
 def scored(
-    clinic: Clinic, classifiers: Sequence[Classifier], lesion: int, x: Lesion, edits: Sequence[Edits]
+    clinic: Clinic, classifiers: Sequence[Classifier], lesion: int, x: Lesion, edits: Sequence[Edits], editor: str
 ) -> Plan[list[Row]]:
-    """A row for each classifier and property of lesion number `lesion`."""
+    """A row for each classifier and property of lesion number `lesion`. editor: what made the edits, and how far."""
     (pixels,) = domain.pictures([x])
     found = yield from responses(clinic, classifiers, pixels, edits)
     return [
-        one.key | {"lesion": lesion, "property": r.name, "editor": r.editor, "count": r.count} | _told(r, label)
+        one.key | {"lesion": lesion, "property": r.name, "editor": editor, "count": r.count} | _told(r, label)
         for one, (label, several) in zip(classifiers, found, strict=True)
         for r in several
     ]

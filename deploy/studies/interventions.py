@@ -17,7 +17,7 @@ from pathlib import Path
 import intervention_domain as domain
 import intervention_findings
 import intervention_rows as rows
-from intervention_clinic import Classifier, Clinic, diffusion_editor
+from intervention_clinic import GUIDANCE, Classifier, Clinic, diffusion_editor
 from intervention_domain import PROPERTIES, SCENARIOS, UNBIASED
 from intervention_findings import Measured
 from intervention_networks import ARCHITECTURES
@@ -95,7 +95,7 @@ def scores(
     """What each property of each lesion does to all of the classifiers, edited by `edit` in `count` strengths."""
 
     def plan(i: int, x: Lesion) -> Plan[list[Row]]:
-        return rows.scored(clinic, classifiers, i, x, [edit(x, name, count) for name in properties])
+        return rows.scored(clinic, classifiers, i, x, [edit(x, name, count) for name in properties], editor)
 
     return [
         (rows.keys(classifiers, i, properties, editor, count), functools.partial(plan, i, x))
@@ -140,7 +140,8 @@ def instructed(
     clinic.join(editor)
     print(f"Diffusion editor: {len(INSTRUCTED)} properties of {len(several)} lesions, {EDITS} strengths")
     found = []
-    for edit, name in ((clinic.drawn, "captured"), (clinic.instructed, editor.name)):
+    edits = {f"{editor.name} to {last:g}": functools.partial(clinic.instructed, last) for last in GUIDANCE}
+    for name, edit in ({"captured": clinic.drawn} | edits).items():
         wanted = scores(clinic, last, several, INSTRUCTED, edit, name, EDITS)
         found += filled(clinic, table, wanted, (len(last) + 1) * len(INSTRUCTED) * EDITS)
     return found, ""

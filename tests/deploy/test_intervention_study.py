@@ -114,7 +114,7 @@ def test_scores_are_those_of_the_network_itself_and_edits_are_shared_by_all_clas
         flipping[one] = {**w, name: w[name] + shift}
     with Clinic(flipping) as clinic:
         edits = [clinic.drawn(x, "patch", 9), clinic.laid(x, "patch", 9)]
-        ((_, found),) = clinic.results([(None, rows.scored(clinic, list(flipping), 3, x, edits))])
+        ((_, found),) = clinic.results([(None, rows.scored(clinic, list(flipping), 3, x, edits, "both"))])
     assert [row["lesion"] for row in found] == [3] * 4 and [row["edits"] for row in found] == [0, 9] * 2
     assert [row["changed"] for row in found[::2]] == [1, 0]
     for (one, w), row in zip(flipping.items(), found[::2], strict=True):
@@ -221,7 +221,7 @@ def test_a_table_with_a_hole_is_refused():
 # -- what is said ------------------------------------------------------------------------------------------------------
 
 
-def told_of(score, change, seeds=2, count=8):
+def told_of(score, change, seeds=2, count=8, turned=lambda score, last: 2 * score):
     """Findings of made-up tables: score(scenario, property, lesion) and change(method, changed)."""
     rng = np.random.default_rng(0)
     base = list(itertools.product(domain.SCENARIOS, ARCHITECTURES, range(seeds), range(count)))
@@ -243,7 +243,11 @@ def told_of(score, change, seeds=2, count=8):
         if row["seed"] == 0 and row["property"] == "patch"
         for epoch in (0, 8)
     ]
-    edited = [row | {"editor": clinics.DIFFUSION, "score": 2 * float(row["score"])} for row in scores]
+    edited = [
+        row | {"editor": f"{clinics.DIFFUSION} to {last:g}", "score": turned(float(row["score"]), last)}
+        for last in clinics.GUIDANCE
+        for row in scores
+    ]
     text = [[{k: str(v) for k, v in row.items()} for row in table] for table in (trained, scores, maps, epochs)]
     both = [{k: str(v) for k, v in row.items()} for row in (*scores, *edited)]
     return findings.of(text[0], Measured(*text[1:], both))
@@ -265,7 +269,7 @@ def test_tables_as_published_are_said_to_be():
     found = told_of(score, lambda method, changed: 0.0, count=40)
     lines = claims(found)
     kept = [line for line in lines if "On the unbiased" not in line]
-    assert len(kept) == 8 + 4 + 2 + 2 + 1 and len(lines) == len(kept) + 2
+    assert len(kept) == 8 + 4 + 2 + 2 + 6 and len(lines) == len(kept) + 2
     assert all(line.count("holds") == 2 for line in kept[:8])
     assert [line for line in kept if "does not hold" in line or "cannot" in line] == []
 
@@ -294,11 +298,17 @@ def test_a_property_that_matters_without_a_tie_as_well_is_told_from_one_that_a_t
     assert not any(": holds;" in line for line in scores if "on unbiased ones" in line)
 
 
+def test_an_editor_that_errs_beyond_a_guidance_is_said_to():
+    found = told_of(as_published, lambda *_: 0.0, turned=lambda s, last: s if last == 3 else 1 / s)
+    lines = [line for line in claims(found) if "rank effects" in line or " too the score" in line]
+    assert [line.rsplit(": ", 1)[1] for line in lines] == 3 * ["holds."] + 3 * ["does not hold."]
+    assert all(("to 3" in line) == (i < 3) for i, line in enumerate(lines))
+
+
 def test_an_editor_that_did_not_run_is_told_as_missing():
-    m = told_of(as_published, lambda *_: 0.0)
-    assert "Spearman 1 [1, 1]" in m.text
-    without = findings._claims(m.scores, m.tasks, m.epochs, m.scores, None, "there is no pipeline here")
-    assert list(without)[-1].endswith("not run, there is no pipeline here.")
+    m = Measured([], [], [], [], "there is no pipeline here")
+    nothing = list(findings._claims({}, {}, {}, told_of(as_published, lambda *_: 0.0).scores, {}, m))
+    assert nothing[-1].endswith("not run, there is no pipeline here.")
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
