@@ -22,8 +22,8 @@ LAYERS = {
     "telemetry": {"core", "engine", "rpc"},
     "watch": {"core", "engine", "rpc"},
     "wiring": {"core", "engine", "rpc", "predictors", "methods", "metrics", "editors", "config", "telemetry", "watch"},
-    "allocator": set(),
-    "__main__": {"allocator", "config", "telemetry", "wiring"},
+    "process": set(),
+    "__main__": {"process", "config", "telemetry", "wiring"},
     "__init__": set(),
 }
 GEOMETRY = "sidelight.predictors.fit"  # rpc needs it to place inputs and maps; it is arithmetic, not a predictor
