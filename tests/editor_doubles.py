@@ -82,6 +82,18 @@ class SlowEditor(StepEditor):
         time.sleep(self.seconds)
 
 
+class HeldEditor(StepEditor):
+    """Waits at every step until it is let go: `go.release(n)` is for n steps."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.began, self.go = threading.Event(), threading.Semaphore(0)
+
+    def step(self, strengths: torch.Tensor) -> None:
+        self.began.set()
+        assert self.go.acquire(timeout=20), "it was not let go"
+
+
 class BrokenEditor(StepEditor):
     """Raises `error` for a batch with a strength of 13."""
 

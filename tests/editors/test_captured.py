@@ -32,9 +32,9 @@ def test_frames_are_the_callers_own_whatever_their_sizes():
 
 def test_a_sequence_of_them_asks_nobody():
     ready, store = prepared(), FrameStore(0)
-    plan = Sequence("turntable", "captured", "degree", SERIES.strengths, ready, store).frames(SERIES.strengths)
+    series = Sequence("turntable", "captured", "degree", SERIES.strengths, ready, store, original=ON.pixels)
     with pytest.raises(StopIteration) as end:
-        next(plan)
+        next(series.frames(SERIES.strengths))
     assert all(torch.equal(end.value.value[s], f) for s, f in zip(SERIES.strengths, SERIES.frames, strict=True))
 
 

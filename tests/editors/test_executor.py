@@ -1,12 +1,11 @@
 """An editor on a lane: off its worker's thread, one batch at a time, given up between two steps."""
 
 import threading
-import time
 
 import pytest
 import torch
 from editor_cases import canvas, photo
-from editor_doubles import BrokenEditor, NarrowEditor, SlowEditor, StepEditor
+from editor_doubles import BrokenEditor, HeldEditor, NarrowEditor, SlowEditor, StepEditor
 from sidelight.core.ask import Edit, Forward, Model
 from sidelight.core.errors import EditorFailed, InvalidRequest, Unsupported
 from sidelight.core.stream import Stream
@@ -41,10 +40,10 @@ def test_it_answers_frames_in_the_order_of_rows_and_wakes_its_lane():
 
 
 def test_a_start_does_not_wait_for_the_edit():
-    editor = SlowEditor(0.05, steps=4)
-    began = time.monotonic()
+    editor = HeldEditor()
     call, woken = start(EditorExecutor(editor), editor, 1.0)
-    assert time.monotonic() - began < 0.1 and not call.done() and not woken.is_set()
+    assert editor.began.wait(SECONDS) and not call.done() and not woken.is_set()
+    editor.go.release(editor.steps)
     assert woken.wait(SECONDS) and call.done()
 
 
@@ -66,24 +65,26 @@ def test_no_gradients_are_kept():
 
 
 def test_a_cancelled_batch_ends_within_a_step_and_the_next_begins_after_it():
-    editor = SlowEditor(0.05, steps=100)
+    editor = HeldEditor(steps=50)
     executor = EditorExecutor(editor)
     call, woken = start(executor, editor, 1.0)
     assert editor.began.wait(SECONDS)
     call.cancel()
-    done, editor.steps = editor.done, 3
+    editor.steps = 3
+    editor.go.release(1 + 3)
     finished(executor, editor, 2.0)
     assert woken.is_set() and editor.most == 1
-    assert editor.done - done <= 1 + 3
+    assert editor.done == 1 + 3
 
 
 def test_a_batch_that_was_cancelled_before_its_turn_is_never_edited():
-    editor = SlowEditor(0.05, steps=4)
+    editor = HeldEditor()
     executor = EditorExecutor(editor)
     first, woken = start(executor, editor, 1.0)
     assert editor.began.wait(SECONDS)
     second, also = start(executor, editor, 2.0)
     second.cancel()
+    editor.go.release(editor.steps)
     assert woken.wait(SECONDS) and also.wait(SECONDS)
     assert editor.batches == [1] and first.done()
 

@@ -98,6 +98,14 @@ def test_blur_is_a_gaussian_of_each_rows_own_width():
     assert (made(Change.BLUR, [50.0], flat) == 201).all()  # its kernel is wider than the image
 
 
+@pytest.mark.parametrize(("change", "questions"), [(Change.BLUR, 2 * 40), (Change.JPEG, 3)])
+def test_what_takes_long_asks_between_its_steps_whether_anybody_waits(change, questions):
+    prepared, asked = pixels().prepare(ParametricParams(change), canvas(PHOTO), STREAM), []
+    rows = prepared.rows([10.0] * 3, pixels().placement)
+    pixels().edit(prepared.ask, [rows], lambda: asked.append(1) or True)
+    assert len(asked) > questions
+
+
 def test_noise_is_one_field_at_rising_strength():
     x = torch.full((3, 60, 70), 128, dtype=torch.uint8)
     small, large = made(Change.NOISE, [10.0, 20.0], x) - 128

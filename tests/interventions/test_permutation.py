@@ -115,6 +115,14 @@ def test_a_smooth_effect_lies_below_the_null_interval():
     assert found.p_value == 1 / 1001
 
 
+def test_the_null_interval_leaves_half_a_per_cent_on_each_side():
+    y = np.random.default_rng(2).random(20)
+    null = permuted("score", y[None], y, STREAM, range(4000))[0]
+    found = against_null("score", y, y, null)
+    assert (null < found.null_low).sum() == (null > found.null_high).sum() == 20
+    assert found.null_mean == pytest.approx(null.mean())
+
+
 def test_a_step_of_a_hundred_is_ordered():
     assert found_of(np.arange(100) >= 50).p_value < 0.01
 

@@ -375,6 +375,10 @@ def test_a_deadline_among_the_permutations_leaves_a_test_of_fewer():
     answer = answering({"m": WAVE}, Brighten())
     effect = until(plan, answer, 4, kinds=("local",)).result.responses[0].effects[0]
     assert effect.significance.permutations == 200 and not effect.estimated  # 4 rows of 50
+    both = params(dependence=(Dependence.PEARSON,))
+    plan = explain(job_of(brightened(range(30))), lambda y: LOGIT, find("interventional"), both)
+    effect = until(plan, answer, 10, kinds=("local",)).result.responses[0].effects[0]
+    assert effect.significance.permutations == 500 and not effect.dependence  # the first is done, the second never is
     plan = explain(job_of(brightened(range(30))), lambda y: LOGIT, find("interventional"), params())
     effect = until(plan, answer, 61).result.responses[0].effects[0]  # 30 edits, 30 frames and the input
     assert effect.significance is None and not effect.estimated
