@@ -344,9 +344,8 @@ WRONG = {
     ),
     "images out of order": ([], series(THREE, strengths=ORDERED), "input.series.strengths[2]", "in order"),
     "long unit": ([], series(THREE, unit="x" * 65), "input.series.unit", "64"),
-    "count of a captured series": (
-        [Property(captured={}, count=3)], series(THREE), f"{HERE}.count", "leave it out",
-    ),
+    "count of a captured series": ([Property(captured={}, count=4)], series(THREE), f"{HERE}.count", "or 3"),
+    "last of a captured series": ([Property(captured={}, last=4)], series(THREE), f"{HERE}.last", "leave it out"),
     "two text models": ([levels()], {"models": [types_pb2.ModelRef(name="sentiment")]}, "models[0]", "images"),
     "a token model": ([levels()], {"models": [types_pb2.ModelRef(name="tokens")]}, "models[0]", "images"),
     "a text": ([levels()], {"input": types_pb2.Input(text="a cat")}, "input.text", "an image"),
