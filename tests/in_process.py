@@ -16,6 +16,7 @@ from sidelight.config import Config, Engine, Limits, Server
 from sidelight.core.predictor import Predictor
 from sidelight.watch import TwinSource
 from sidelight.wiring import Service
+from sidelight.workshop import EditorSource
 from sidelight_proto.v1 import explanation_pb2_grpc, types_pb2
 from sidelight_proto.v1.explanation_pb2 import ExplainRequest, Rise
 
@@ -47,16 +48,17 @@ async def running(
     wait: bool = True,
     limits: Limits | None = None,
     twins: dict[str, TwinSource] | None = None,
+    editors: dict[str, EditorSource] | None = None,
     **server: Any,
 ) -> AsyncIterator[Running]:
-    """Up with `predictors`, all ready, and twins by the model's name; stopped afterwards."""
+    """Up with `predictors`, all ready, twins by the model's name and editors by their own; stopped afterwards."""
     makers: dict[str, Callable[[], Predictor]] = {p.name: lambda p=p: p for p in predictors}
     config = Config(
         Server(**{"port": 0, "metrics_port": 0, "drain_seconds": 2.0, **server}),
         limits or Limits(),
         Engine(poll_seconds=0.05),
     )
-    service = Service(config, makers, twins)
+    service = Service(config, makers, twins, editors)
     try:
         addresses = await service.start()
         async with grpc.aio.insecure_channel(addresses["grpc"]) as channel:

@@ -60,13 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = configured(arguments)
         source = str(arguments.config or "arguments")
         makers, twins = wiring.makers(config, source), wiring.twins(config, source)
+        editors = wiring.editors(config, source)
         if arguments.check:
-            print(f"{arguments.config or 'the configuration'} is good: {', '.join(makers)}")
+            print(f"{arguments.config or 'the configuration'} is good: {', '.join((*makers, *editors))}")
             return 0
-        if any(model.embedded or model.twin for model in config.models):
+        if editors or any(model.embedded or model.twin for model in config.models):
             process.keep_freed_memory()
         telemetry.set_up_logging(config.logging.level, config.logging.format)
-        asyncio.run(wiring.serve(config, makers, twins))
+        asyncio.run(wiring.serve(config, makers, twins, editors))
     except (ConfigError, wiring.CannotListen) as error:
         print(f"sidelight: {error}", file=sys.stderr)
         return 2

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import re
 import tomllib
 import types
 import typing
@@ -57,6 +58,7 @@ class Limits:
     max_text_characters: int = option(20_000, "longest text", low=1, high=10_000_000)
     max_units: int = option(2_000, "words or tokens of a text", low=1, high=100_000)
     max_targets: int = option(50, "results in one answer, of all models together", low=1, high=10_000)
+    frame_bytes: int = option(512 << 20, "frames of all series of one request, in bytes", low=1 << 20, high=1 << 40)
     max_duration_seconds: float = option(600.0, "for callers that set no deadline", low=0.1, high=86_400)
 
 
@@ -67,6 +69,7 @@ class Engine:
     plan_threads: int = option(4, "threads that step methods", low=1, high=256)
     codec_threads: int = option(2, "threads that decode images and encode answers", low=1, high=256)
     local_processes: int = option(1, "processes for heavy host work", low=1, high=256)
+    frame_cache_bytes: int = option(1 << 30, "edited images kept for later requests, in bytes", low=0, high=1 << 40)
     poll_seconds: float = option(1.0, "how often models are asked for new versions", low=0.05, high=3600)
 
 
@@ -150,6 +153,25 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Editor:
+    """An image editor with weights of its own; those that are arithmetic on pixels are always there."""
+
+    kind: str | None = option(None, "what it is: instruct_pix2pix, sdedit or ledits; needed")
+    name: str | None = option(None, "its name in requests, answers and metrics; absent: its kind")
+    model: str | None = option(None, "a folder as diffusers saves it, or its name on the Hugging Face hub; needed")
+    device: str = option("cpu", 'where it runs: "cpu", "cuda", "cuda:1"')
+    precision: str = option(
+        "auto", "arithmetic; auto: what suits the device", choices=("auto", "float32", "bfloat16", "float16")
+    )
+    batch_rows: int | None = option(None, "images in a batch; absent: what the editor prefers", low=1, high=4096)
+
+    @property
+    def label(self) -> str:
+        """Its name."""
+        return self.name or self.kind or ""
+
+
+@dataclass(frozen=True)
 class Config:
     """All of it."""
 
@@ -158,9 +180,11 @@ class Config:
     engine: Engine = Engine()
     logging: Logging = Logging()
     models: tuple[Model, ...] = ()
+    editors: tuple[Editor, ...] = ()
 
 
-SECTIONS: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(Config) if f.name != "models"}
+LISTS: dict[str, Any] = {"models": Model, "editors": Editor}  # tables that there may be several of
+SECTIONS: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(Config) if f.name not in LISTS}
 
 
 def load(
@@ -175,7 +199,7 @@ def load(
     """
     tables = _read(path) if path else {}
     source, base = str(path or "configuration"), path.parent if path else Path()
-    known = [*SECTIONS, "models"]
+    known = [*SECTIONS, *LISTS]
     for key in tables:
         if key not in known:
             raise ConfigError(source, key, f"no such section; {_hint(key, known)}")
@@ -185,13 +209,11 @@ def load(
     arguments = _section(Server, server or {}, "arguments", "server", Path())
     changed = {key: getattr(arguments, key) for key in server or {}}
     sections["server"] = dataclasses.replace(sections["server"], **changed)
-    models = tables.get("models", [])
-    if not isinstance(models, list):
-        raise ConfigError(source, "models", "tables, one for each model: [[models]]")
-    entries = tuple(_rooted(_section(Model, m, source, f"models[{i}]", base), base) for i, m in enumerate(models))
+    lists = {name: _list(kind, tables.get(name, []), source, name, base) for name, kind in LISTS.items()}
+    models = tuple(_rooted(entry, base) for entry in lists["models"])
     if model:
-        entries += (_section(Model, model, "arguments", "model", Path()),)
-    config = Config(**sections, models=entries)
+        models += (_section(Model, model, "arguments", "model", Path()),)
+    config = Config(**sections, models=models, editors=tuple(_placed(e, base) for e in lists["editors"]))
     check(config, source)
     return config
 
@@ -210,6 +232,22 @@ def check(config: Config, source: str) -> None:
     for i, model in enumerate(config.models):
         if model.name is not None and names.count(model.name) > 1:
             raise ConfigError(source, f"models[{i}].name", f"{model.name!r} is used twice; names are unique")
+    labels = [e.label for e in config.editors]
+    for i, editor in enumerate(config.editors):
+        _check_editor(editor, source, f"editors[{i}]")
+        if labels.count(editor.label) > 1:
+            raise ConfigError(source, f"editors[{i}].name", f"{editor.label!r} is used twice; names are unique")
+
+
+def _check_editor(editor: Editor, source: str, key: str) -> None:
+    if editor.kind is None:
+        raise ConfigError(source, f"{key}.kind", "is needed: what editor it is")
+    if not editor.model:
+        raise ConfigError(source, f"{key}.model", "is needed: where its weights come from")
+    if editor.model.startswith((".", "/", "~")) and not Path(editor.model).is_dir():
+        raise ConfigError(source, f"{key}.model", f"a folder, or a name on the hub; there is no {editor.model}")
+    if not re.fullmatch(r"[\w.-]{1,64}", editor.label):
+        raise ConfigError(source, f"{key}.name", f"at most 64 letters, digits, _, - and ., not {editor.label!r}")
 
 
 def _check_model(model: Model, source: str, key: str, of_triton: dict[str, tuple[str, Model]]) -> None:
@@ -283,6 +321,19 @@ def _section(kind: Any, table: Any, source: str, name: str, base: Path) -> Any:
             raise ConfigError(source, f"{name}.{key}", f"no such key; {_hint(key, fields)}")
         found[key] = _value(fields[key], value, source, f"{name}.{key}", base)
     return kind(**found)
+
+
+def _list(kind: Any, tables: Any, source: str, name: str, base: Path) -> tuple[Any, ...]:
+    """The dataclasses `kind` from a list of tables."""
+    if not isinstance(tables, list):
+        raise ConfigError(source, name, f"tables, one for each: [[{name}]]")
+    return tuple(_section(kind, table, source, f"{name}[{i}]", base) for i, table in enumerate(tables))
+
+
+def _placed(editor: Editor, base: Path) -> Editor:
+    """The editor with a folder relative to the configuration's; what is no folder there is a name on the hub."""
+    folder = base / Path(editor.model or "").expanduser()
+    return dataclasses.replace(editor, model=str(folder)) if editor.model and folder.is_dir() else editor
 
 
 def _rooted(model: Model, base: Path) -> Model:
@@ -378,6 +429,8 @@ def documented() -> str:
         about = " ".join((of.__doc__ or "").split())
         lines += ["#", f"# [models.{name}]  # {about}"]
         lines += [f"# {line.removeprefix('# ')}" for line in _documented(of)]
+    lines += ["", f"# [[editors]]  # {Editor.__doc__}"]
+    lines += [f"# {line.removeprefix('# ')}" for line in _documented(Editor)]
     return "\n".join(lines) + "\n"
 
 

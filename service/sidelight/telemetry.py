@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import ThreadingWSGIServer
 
 import sidelight
-from sidelight.core.ask import Ask
+from sidelight.core.ask import Ask, Edit
 from sidelight.engine.observer import Label
 from sidelight.rpc.observer import request_id
 
@@ -61,6 +61,13 @@ class Telemetry:
             registry=r,
             buckets=ERRORS,
         )
+        self._gradient = Histogram(
+            "sidelight_property_gradient",
+            "Expected property gradient magnitude S of a series, by what edited it; of any N.",
+            ("model", "property"),
+            registry=r,
+            buckets=ERRORS,
+        )
         self._wait = Histogram(
             "sidelight_queue_wait_seconds", "Seconds from admission to the first row.", registry=r, buckets=SECONDS
         )
@@ -72,6 +79,14 @@ class Telemetry:
         self._evaluations = Counter(
             "sidelight_model_evaluations", "Model evaluations answered.", (*whose, "executor"), registry=r
         )
+        self._edits = Counter("sidelight_image_edits", "Images edited.", ("editor",), registry=r)
+        self._edit_seconds = Histogram(
+            "sidelight_edit_batch_seconds",
+            "Seconds of batches of edits.",
+            ("editor", "code"),
+            registry=r,
+            buckets=SECONDS,
+        )
         self._upstream = Histogram(
             "sidelight_upstream_seconds", "Seconds of calls to a model.", ("model", "code"), registry=r, buckets=SECONDS
         )
@@ -81,6 +96,9 @@ class Telemetry:
         )
         self._memory = Gauge("sidelight_device_memory_bytes", "Memory held on the device.", ("lane",), registry=r)
         self._ready = Gauge("sidelight_model_ready", "1 where the model answers.", ("model",), registry=r)
+        self._editor_ready = Gauge(
+            "sidelight_editor_ready", "1 where the editor can be asked.", ("editor",), registry=r
+        )
         self._twin_gap = Gauge(
             "sidelight_twin_gap", "The twin's last difference from the served model, over its largest output.",
             ("model",), registry=r,
@@ -101,10 +119,16 @@ class Telemetry:
         self._windows[lane].add(seconds)
 
     def rows(self, label: Label, ask: Ask, rows: int) -> None:
-        self._evaluations.labels(label.method, _model_of(ask) or label.model, label.executor).inc(rows)
+        if isinstance(ask, Edit):
+            self._edits.labels(ask.editor).inc(rows)
+        else:
+            self._evaluations.labels(label.method, _model_of(ask) or label.model, label.executor).inc(rows)
 
     def call(self, ask: Ask, seconds: float, code: str) -> None:
-        self._upstream.labels(_model_of(ask) or UNKNOWN, code).observe(seconds)
+        if isinstance(ask, Edit):
+            self._edit_seconds.labels(ask.editor, code).observe(seconds)
+        else:
+            self._upstream.labels(_model_of(ask) or UNKNOWN, code).observe(seconds)
 
     def in_flight(self, lane: str, calls: int) -> None:
         self._in_flight.labels(lane).set(calls)
@@ -138,6 +162,9 @@ class Telemetry:
     def attribution_error(self, method: str, model: str, ratio: float) -> None:
         self._attribution_error.labels(method, model).observe(ratio)
 
+    def property_gradient(self, model: str, editor: str, score: float) -> None:
+        self._gradient.labels(model, editor).observe(score)
+
     # -- what is asked for at each scrape ----------------------------------------------------------------------------
 
     def watch_queue(self, length: Callable[[], int]) -> None:
@@ -147,6 +174,10 @@ class Telemetry:
     def watch_memory(self, lane: str, device: torch.device) -> None:
         """Report the memory that this process holds on a CUDA device."""
         self._memory.labels(lane).set_function(lambda: torch.cuda.memory_allocated(device))
+
+    def editor_ready(self, editor: str, ready: bool) -> None:
+        """Report whether an editor can be asked."""
+        self._editor_ready.labels(editor).set(ready)
 
     def model_ready(self, model: str, ready: bool) -> None:
         """Report whether a model answers."""

@@ -9,20 +9,27 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 import torch
 
+import sidelight.editors
 import sidelight.methods
 import sidelight.metrics
 from sidelight.config import Config, ConfigError, Embedded
+from sidelight.config import Editor as EditorConfig
 from sidelight.config import Model as ModelConfig
 from sidelight.config import Twin as TwinConfig
+from sidelight.core import editor as kinds
 from sidelight.core import registry
-from sidelight.core.errors import Exhausted, SidelightError, Unsupported
-from sidelight.core.predictor import ModelSpec, Predictor
+from sidelight.core.editor import Editor
+from sidelight.core.errors import Exhausted, SidelightError, Unavailable, Unsupported
+from sidelight.core.memory import is_full
+from sidelight.core.predictor import Executor, ModelSpec, Predictor
+from sidelight.editors.store import FrameStore
 from sidelight.engine.engine import Engine
 from sidelight.engine.gate import Gate
 from sidelight.engine.threads import alone
@@ -41,33 +48,41 @@ from sidelight.rpc.roster import Roster
 from sidelight.rpc.server import CannotListen, Listen, Server
 from sidelight.rpc.servicer import ExplanationServicer
 from sidelight.rpc.sources import Limits
+from sidelight.rpc.studio import Studio
 from sidelight.telemetry import Telemetry, serve_metrics
 from sidelight.watch import TwinSource, Watch
+from sidelight.workshop import EditorSource, EditorWatch
 
 log = logging.getLogger(__name__)
 
 SENDING = 5.0  # seconds in which finished answers are still sent at shutdown
 Makers = dict[str, Callable[[], Predictor]]  # by the model's name
 Twins = dict[str, TwinSource]  # likewise
+Editors = dict[str, EditorSource]  # by the editor's name
 
 
 class Service:
     """The service. `start`, then `stop`, on one event loop."""
 
-    def __init__(self, config: Config, makers: Makers, twins: Twins | None = None) -> None:
+    def __init__(
+        self, config: Config, makers: Makers, twins: Twins | None = None, editors: Editors | None = None
+    ) -> None:
         """`makers` make the predictors: in the background, again and again where the endpoint is away.
 
-        `twins` make the twins of those models that have any.
+        `twins` make the twins of those models that have any, `editors` the image editors that have weights.
         """
         twins = twins or {}
         registry.load(sidelight.methods)
         registry.load(sidelight.metrics)
+        registry.load(sidelight.editors)
         self._config = config
         self.telemetry = Telemetry()
         self.engine = Engine(
             self.telemetry, plan_threads=config.engine.plan_threads, local_processes=config.engine.local_processes
         )
         self.roster = Roster()
+        self.studio = Studio(FrameStore(config.engine.frame_cache_bytes))
+        self._editors = self._set_up(editors or {})
         self._gate = Gate(config.server.max_requests)
         self.telemetry.watch_queue(lambda: self._gate.inside())
         limits = Limits(
@@ -75,10 +90,11 @@ class Service:
             config.limits.max_text_characters,
             config.limits.max_units,
             config.limits.max_targets,
+            config.limits.frame_bytes,
         )
         longest = config.limits.max_duration_seconds
         self._desk = Desk(
-            self.engine, self._gate, self.roster, limits, self.telemetry,
+            self.engine, self._gate, self.roster, limits, self.telemetry, self.studio,
             max_duration=longest, threads=config.engine.codec_threads,
         )  # fmt: skip
         self._static = Static(limits, config.server.max_request_bytes, config.server.max_requests, longest)
@@ -119,6 +135,8 @@ class Service:
         await self._tell_readiness()
         for watch in self._watches:
             self._spawn(watch.follow())
+        for editor in self._editors:
+            self._spawn(editor.follow())
         return {
             "grpc": f"{server.host}:{self._server.port}",
             "metrics": f"http://{server.host}:{self._metrics.server_port}/metrics",
@@ -134,10 +152,22 @@ class Service:
         if not task.cancelled() and task.exception():
             log.error("a background task failed", exc_info=task.exception())
 
-    def _joined(self, predictor: Predictor) -> None:
-        device = predictor.placement.device
+    def _set_up(self, editors: Editors) -> list[EditorWatch]:
+        """Have the editors without weights at once, on the CPU, and return what makes the others."""
+
+        def watch(name: str, source: EditorSource) -> EditorWatch:
+            return EditorWatch(name, source, self.engine, self.studio, self._joined, self.telemetry.editor_ready)
+
+        for name, kind in kinds.kinds().items():
+            if not kind.weights:
+                source = EditorSource(name, partial(kind.make, torch.device("cpu")))
+                watch(name, source).join(source.make())
+        return [watch(name, source) for name, source in editors.items()]
+
+    def _joined(self, executor: Executor) -> None:
+        device = executor.placement.device
         if device.type == "cuda":
-            self.telemetry.watch_memory(predictor.lane, device)
+            self.telemetry.watch_memory(executor.lane, device)
 
     async def _tell_readiness(self) -> None:
         states = self.roster.states()
@@ -323,9 +353,50 @@ def _made_twin(model: ModelConfig, twin: TwinConfig, predictor: Predictor, spec:
     return own_twin(predictor, spec, device, **options)
 
 
-async def serve(config: Config, makers: Makers, twins: Twins | None = None) -> None:
+def editors(config: Config, source: str) -> Editors:
+    """How to make each configured editor. Raises ConfigError for kinds that there are not."""
+    registry.load(sidelight.editors)
+    absent = registry.absent("editors")
+    known = sorted({*absent, *(name for name, kind in kinds.kinds().items() if kind.weights)})
+    found: Editors = {}
+    for i, editor in enumerate(config.editors):
+        kind = str(editor.kind)
+        if kind not in known:
+            raise ConfigError(source, f"editors[{i}].kind", f"one of {', '.join(known) or 'none'}, not {kind!r}")
+        if editor.label in kinds.kinds() and editor.label != kind:
+            raise ConfigError(source, f"editors[{i}].name", f"another: {editor.label} is a kind of editors itself")
+        found[editor.label] = EditorSource(kind, _editor(editor, absent.get(kind, "")))
+    return found
+
+
+def _editor(config: EditorConfig, absent: str) -> Callable[[], Editor]:
+    def make() -> Editor:
+        if absent:
+            raise Unsupported("EDITOR_SOURCE", config.label, f"it {absent}")
+        try:
+            return kinds.find(str(config.kind)).make(
+                name=config.label,
+                model=config.model,
+                device=torch.device(config.device),
+                precision=config.precision,
+                batch_rows=config.batch_rows,
+            )
+        except SidelightError:
+            raise
+        except OSError as error:  # a folder that is not there yet, or a hub that does not answer
+            raise Unavailable(f"its weights cannot be read: {error}") from error
+        except Exception as error:  # somebody else's pipeline may raise anything, and only its editor must be away
+            log.exception("editor %s cannot be made", config.label)
+            if is_full(error):
+                raise Exhausted("device memory", f"there is no room for editor {config.label}: {error}") from error
+            raise Unsupported("EDITOR_SOURCE", config.label, f"it cannot be made: {error}") from error
+
+    return make
+
+
+async def serve(config: Config, makers: Makers, twins: Twins | None = None, editors: Editors | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Says where it listens in one line of JSON on standard output."""
-    service = Service(config, makers, twins)
+    service = Service(config, makers, twins, editors)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     alone()

@@ -6,9 +6,10 @@ import tomllib
 import pytest
 from sidelight import __main__ as command
 from sidelight import config as configuration
-from sidelight.config import SECTIONS, ConfigError, Embedded, Model, load
+from sidelight.config import SECTIONS, ConfigError, Editor, Embedded, Model, load
 
 MODEL = '[[models]]\nname = "m"\ntriton = "localhost:8001"\n'
+EDITOR = '[[editors]]\nkind = "sdedit"\nmodel = "somebody/pipeline"\n'
 CARD = 'model = "m"\nkind = "image"\n'
 
 
@@ -65,6 +66,20 @@ WRONG = {
         "models[0].embedded.factory",
         "function",
     ),
+    "editors that are no list": (MODEL + "[editors]\nkind = 1\n", "editors", r"\[\[editors\]\]"),
+    "an editor of no kind": (MODEL + '[[editors]]\nmodel = "m"\n', "editors[0].kind", "is needed"),
+    "an editor without weights": (MODEL + '[[editors]]\nkind = "sdedit"\n', "editors[0].model", "is needed"),
+    "unknown key of an editor": (MODEL + EDITOR + "devise = 1\n", "editors[0].devise", "did you mean device"),
+    "precision of an editor": (MODEL + EDITOR + 'precision = "int8"\n', "editors[0].precision", "one of auto"),
+    "name of an editor": (MODEL + EDITOR + 'name = "a b"\n', "editors[0].name", "letters, digits"),
+    "two editors of one name": (MODEL + EDITOR + EDITOR, "editors[0].name", "unique"),
+    "folder of an editor": (MODEL + EDITOR.replace("somebody/", "./"), "editors[0].model", "there is no"),
+    "no room for a frame": ("[limits]\nframe_bytes = 1\n" + MODEL, "limits.frame_bytes", "in 1048576"),
+    "a cache of less than nothing": (
+        "[engine]\nframe_cache_bytes = -1\n" + MODEL,
+        "engine.frame_cache_bytes",
+        "in 0",
+    ),
     "arguments of a file": (
         '[[models]]\nname = "m"\nembedded = {onnx = "sidelight.toml", arguments = {a = 1}}\n',
         "models[0].embedded.arguments",
@@ -95,6 +110,22 @@ def test_files_are_relative_to_the_file_that_names_them(file, tmp_path):
     assert (model.card, model.embedded.onnx) == (tmp_path / "cards" / "m.toml", tmp_path / "m.onnx")
     (model,) = load(file('[[models]]\nname = "m"\nembedded = {factory = "m.py:make"}\n'), {}).models
     assert model.embedded.factory == f"{tmp_path / 'm.py'}:make"
+
+
+def test_an_editors_weights_are_in_a_folder_beside_the_configuration_or_on_the_hub(file, tmp_path):
+    (tmp_path / "pipeline").mkdir()
+    local = '[[editors]]\nkind = "sdedit"\nname = "local"\nmodel = "pipeline"\nbatch_rows = 3\n'
+    hub, here = load(file(MODEL + EDITOR + local), {}).editors
+    assert (hub.label, hub.model, hub.precision, hub.batch_rows) == ("sdedit", "somebody/pipeline", "auto", None)
+    assert (here.label, here.model, here.batch_rows) == ("local", str(tmp_path / "pipeline"), 3)
+
+
+def test_check_says_that_an_editor_is_of_no_kind_that_there_is(file, capsys):
+    path = file(MODEL + EDITOR.replace("sdedit", "photoshop"))
+    assert command.main(["--config", str(path), "--check"]) == 2
+    assert "editors[0].kind" in (error := capsys.readouterr().err) and "photoshop" in error
+    path = file(MODEL + EDITOR.replace("sdedit", "parametric"))  # which is there without
+    assert command.main(["--config", str(path), "--check"]) == 2
 
 
 def test_the_environment_comes_after_the_file_and_is_as_strict(file):
@@ -140,7 +171,7 @@ def test_what_is_printed_is_toml_has_every_key_and_is_the_defaults():
             if field.default is not None:
                 value = tables[name][field.name]
                 assert (tuple(value) if isinstance(value, list) else value) == field.default
-    for field in (*dataclasses.fields(Model), *dataclasses.fields(Embedded)):
+    for field in (*dataclasses.fields(Model), *dataclasses.fields(Embedded), *dataclasses.fields(Editor)):
         assert f"# {field.name} =" in printed
     assert load_text(printed) == load_text("")
 

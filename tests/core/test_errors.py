@@ -12,6 +12,7 @@ EVERY = [
     errors.Unknown("model", "lineal", ["linear", "other"]),
     errors.Unsupported("NO_TWIN", "m", "it has no twin"),
     errors.ModelFailed("m", "shape"),
+    errors.EditorFailed("e", "size"),
     errors.NonFinite("m"),
     errors.Exhausted("queue", "all places are taken", retry_after=2.5),
     errors.Unavailable("away", retry_after=3.0),

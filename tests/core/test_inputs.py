@@ -55,6 +55,17 @@ def test_rows_are_made_in_the_dtype_and_layout_that_the_model_takes(dtype, chann
     assert rows.dtype is dtype and rows.shape == (4, 3, 8, 9) and rows.is_contiguous(memory_format=layout)
 
 
+@pytest.mark.parametrize("on", [Placement(), Placement(dtype=torch.float16, channels_last=True)])
+@pytest.mark.parametrize("name", SPACES)
+def test_other_pixels_are_encoded_as_the_inputs_own(name, on):
+    x, other = torch.rand(3, 5, 6) * 255, torch.rand(2, 3, 5, 6) * 255
+    got = ImageInput("x", x, x, SPACES[name]).encoded(other, on)["x"]
+    for pixels, row in zip(other, got, strict=True):
+        own = ImageInput("x", pixels, pixels, SPACES[name]).blend(torch.ones(1, 5, 6), on)["x"]
+        assert row.dtype is own.dtype and torch.equal(row, own[0])
+        assert got.is_contiguous(memory_format=on.layout(4)) or SPACES[name].integer
+
+
 def test_a_full_mask_is_the_input_and_an_empty_one_the_baseline():
     x, b = torch.rand(3, 4, 4) * 255, torch.rand(3, 4, 4) * 255
     rows = ImageInput("x", x, b, PixelSpace()).blend(

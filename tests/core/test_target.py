@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sidelight.core.errors import InvalidRequest, Unsupported
-from sidelight.core.target import LINKS, Link, OutputKind, Target, resolve_link
+from sidelight.core.target import LINKS, Link, OutputKind, Target, class_values, outputs, resolve_link, weighed
 
 rows = st.lists(st.lists(st.floats(-30, 30), min_size=4, max_size=4), min_size=1, max_size=5)
 
@@ -52,6 +52,22 @@ def test_cosine_is_averaged_over_the_references():
     torch.testing.assert_close(target.score(torch.tensor([[3.0, 4.0]])), torch.tensor([[0.7]], dtype=torch.float64))
 
 
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 3), min_size=1, max_size=9))
+def test_each_described_class_is_the_mean_cosine_to_its_own_references(seed, groups):
+    groups = [sorted(set(groups)).index(g) for g in groups]
+    y, references = (
+        torch.randn(n, 5, generator=torch.Generator().manual_seed(seed + n)).double() for n in (3, len(groups))
+    )
+    target = Target(OutputKind.AS_SERVED, Link.COSINE, references=references, groups=tuple(groups))
+    cosines = torch.nn.functional.cosine_similarity(y[:, None], references[None], dim=2)
+    want = torch.stack([cosines[:, [g == t for g in groups]].mean(1) for t in range(max(groups) + 1)], 1)
+    got = target.score(y)
+    assert got.shape == (3, target.count)
+    torch.testing.assert_close(got, want)
+    for t, w in enumerate(target.weights(5)):
+        torch.testing.assert_close(weighed(y, target.kind, target.link, w.expand(3, 5)), got[:, t])
+
+
 @pytest.mark.parametrize(("link", "p"), [(Link.LOG_PROBABILITY, 0.0), (Link.LOG_COMPLEMENT, 1.0)])
 def test_a_score_that_is_not_finite_is_refused_and_never_folded(link, p):
     with pytest.raises(Unsupported) as refused:
@@ -70,3 +86,12 @@ def test_a_link_is_used_as_asked_or_refused_with_the_field(kind, link):
         assert refused.value.field == "target.link"
         if kind is OutputKind.AS_SERVED:
             assert "output.kind" in refused.value.mend
+
+
+def test_classes_are_told_as_probabilities_where_the_card_says_what_outputs_are():
+    y = torch.tensor([[1.0, 2.0, 0.5]])
+    assert class_values(outputs(y, OutputKind.LOGITS), OutputKind.LOGITS).sum() == pytest.approx(1)
+    for kind in (OutputKind.PROBABILITIES, OutputKind.AS_SERVED):
+        assert torch.equal(class_values(outputs(y, kind), kind), y.double())
+    pair = class_values(outputs(torch.tensor([[0.25]]), OutputKind.SIGMOID), OutputKind.SIGMOID)
+    assert pair.tolist() == [[0.75, 0.25]]

@@ -30,7 +30,6 @@ from sidelight.core.errors import (
     NonFinite,
     Unavailable,
     Unknown,
-    Unsupported,
 )
 from sidelight.core.fold import Collect, Fold
 from sidelight.core.sweep import Folded, Shared, Stop, Stopped, Sweep, ask, together
@@ -392,7 +391,7 @@ def test_unknown_models_functions_and_asks_are_refused(start):
     for a, error in [
         (Forward(Model("lineal", "1")), Unknown),
         (Local("nothing"), Unknown),
-        (Edit("pix2pix", (8, 8), 20), Unsupported),
+        (Edit("pix2pix", (8, 8), 20), Unknown),
     ]:
         with pytest.raises(error):
             run(engine, plan(rows_of(0.1, a)))[0].wait()

@@ -33,6 +33,9 @@ API = {
     "sidelight_batch_rows",
     "sidelight_batch_fill_ratio",
     "sidelight_model_evaluations",
+    "sidelight_image_edits",
+    "sidelight_edit_batch_seconds",
+    "sidelight_editor_ready",
     "sidelight_converged",
     "sidelight_partial",
     "sidelight_upstream_seconds",
@@ -69,6 +72,7 @@ async def test_every_promised_metric_is_there_and_counts():
         assert up.metric("sidelight_upstream_seconds_count", model="linear", code="OK") > 0
         assert up.metric("sidelight_batch_rows_sum", ask="forward") >= 66
         assert up.metric("sidelight_model_ready", model="linear") == 1
+        assert up.metric("sidelight_editor_ready", editor="parametric") == 1
         assert 0 < up.metric("sidelight_device_busy_ratio", lane="cpu") <= 1
 
 

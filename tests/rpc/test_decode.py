@@ -16,6 +16,7 @@ from sidelight.core.target import Link, OutputKind
 from sidelight.rpc.decode import decode
 from sidelight.rpc.roster import Offer, Roster
 from sidelight.rpc.sources import Limits
+from sidelight.rpc.targets import encode_target
 from sidelight.rpc.violations import InvalidFields
 from sidelight_proto.v1 import types_pb2
 from sidelight_proto.v1.explanation_pb2 import ExplainRequest, Rise
@@ -76,8 +77,8 @@ def baseline(**fields) -> dict:
     return {"baseline": types_pb2.Baseline(**fields)}
 
 
-def embedding(*values: float) -> types_pb2.Embedding:
-    return types_pb2.Embedding(name="e", values=values)
+def embedding(*values: float, name: str = "e") -> types_pb2.Embedding:
+    return types_pb2.Embedding(name=name, values=values)
 
 
 RAW = pixels()
@@ -186,6 +187,11 @@ WRONG = {
         "alike",
     ),
     "zero reference": (target(link=COSINE, references=[embedding(0, 0)]), "target.references[0].values", "zero"),
+    "many described classes": (
+        target(link=COSINE, references=[embedding(1, 2, name=n) for n in "abcde"]),
+        "target.references",
+        "at most 4 classes",
+    ),
     "reference NaN": (
         target(link=COSINE, references=[embedding(float("nan"), 1)]),
         "target.references[0].values",
@@ -268,6 +274,23 @@ def test_defaults_are_the_methods_the_models_and_drawn(roster):
 def test_class_zero_and_seed_zero_are_not_unset(roster):
     question = decode(request(seed=0, **target(classes=classes(0))), roster, LIMITS)
     assert (question.seed, question.parts[0].target.classes) == (0, (0,))
+
+
+def test_references_of_one_name_describe_one_class(roster):
+    asked = [embedding(1, 0, name="cat"), embedding(0, 1, name="dog"), embedding(1, 1, name="cat"), embedding(2, 1)]
+    question = decode(request(**target(link=COSINE, references=asked)), roster, LIMITS).parts[0].target
+    y = torch.tensor([[3.0, 4.0]])
+    assert question.most == question.resolve(y).count == 3
+    found = question.resolve(y).score(y)[0]
+    assert found.tolist() == pytest.approx([(0.6 + 1.4 / 2**0.5) / 2, 0.8, 2 / 5**0.5])
+    told = [encode_target(question.resolve(y), t, question.names, spec(), y).references for t in range(3)]
+    assert [list(names) for names in told] == [["cat"], ["dog"], ["e"]]
+
+
+def test_references_without_names_describe_one_class(roster):
+    asked = [embedding(1, 0, name=""), embedding(0, 1, name="")]
+    question = decode(request(**target(link=COSINE, references=asked)), roster, LIMITS).parts[0].target
+    assert question.most == 1
 
 
 def test_the_budget_bounds_the_expected_rows(roster):

@@ -100,6 +100,25 @@ async def test_a_cosine_target_explains_similarity_to_a_reference():
         assert not result.target.HasField("instance")
 
 
+async def test_references_of_several_names_are_several_results_and_replay():
+    async with running(LinearPredictor()) as up:
+        references = [
+            types_pb2.Embedding(name=name, values=values)
+            for name, values in (("cat", [1.0, 0.0]), ("dog", [0.0, 1.0]), ("cat", [1.0, 1.0]))
+        ]
+        target = types_pb2.Target(link=types_pb2.LINK_COSINE, references=references)
+        answer = await up.stub.Explain(request(target=target))
+        assert [list(r.target.references) for r in answer.results] == [["cat"], ["dog"]]
+        assert list(answer.resolved.target.references) == references
+        again = answer.resolved
+        again.input.CopyFrom(request().input)
+        replayed = await up.stub.Explain(again)
+        for one, other in zip(answer.results, replayed.results, strict=True):
+            assert one.instance_output_value == other.instance_output_value
+            assert (maps(one) == maps(other)).all()
+        assert (maps(answer.results[0]) != maps(answer.results[1])).any()
+
+
 async def test_several_models_are_explained_with_the_same_masks():
     async with running(LinearPredictor("linear"), LinearPredictor("other", lane="cpu2")) as up:
         both = [types_pb2.ModelRef(name=n) for n in ("linear", "other")]

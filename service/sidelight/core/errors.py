@@ -5,6 +5,7 @@ SidelightError
 ├── Unknown               no such model, version, method, class
 ├── Unsupported           the model cannot do what the request needs (reason in capitals)
 │   ├── ModelFailed       the model refused or broke on this request's rows
+│   ├── EditorFailed      the editor broke on this request's rows
 │   └── NonFinite         the model answered NaN or infinity
 ├── Exhausted             queue, quota or device memory is full
 ├── Unavailable           the endpoint is down, warming up or draining
@@ -62,6 +63,13 @@ class ModelFailed(Unsupported):
 
     def __init__(self, model: str, message: str) -> None:
         super().__init__("MODEL_FAILED", model, f"model {model} failed on this request's rows: {message}")
+
+
+class EditorFailed(Unsupported):
+    """The editor broke on this request's rows, also when they were edited alone."""
+
+    def __init__(self, editor: str, message: str) -> None:
+        super().__init__("EDITOR_FAILED", editor, f"editor {editor} failed on this request's image: {message}")
 
 
 class NonFinite(Unsupported):

@@ -11,12 +11,12 @@ from sidelight.core.agreement import asked, disagrees, gap
 from sidelight.core.ask import Forward
 from sidelight.core.errors import InvalidRequest, Unsupported
 from sidelight.core.fold import Collect
-from sidelight.core.inputs import Input, TextInput, TokenInput
-from sidelight.core.job import Job, Result, Saliency
+from sidelight.core.inputs import ImageInput, Input, TextInput, TokenInput
+from sidelight.core.job import Account, Job, Result, Saliency
 from sidelight.core.metric import Measure, Metric, Subject
 from sidelight.core.registry import Method
 from sidelight.core.stream import Stream
-from sidelight.core.sweep import Meter, Placement, Plan, Rows, Stop, Stopped, Sweep, ask, metered, together
+from sidelight.core.sweep import Meter, Placement, Plan, Render, Rows, Stop, Stopped, Sweep, ask, metered, together
 from sidelight.core.target import Target
 
 
@@ -26,9 +26,9 @@ class Explanation:
 
     job: Job  # with the target resolved
     result: Result
-    outputs: torch.Tensor  # [2, K] float64: on the input and on the baseline
+    outputs: torch.Tensor  # [2, K] float64: on the input and on the baseline; [1, K] of methods that need none
     instance: torch.Tensor  # [T], scores on the input
-    baseline: torch.Tensor  # [T], scores on the baseline
+    baseline: torch.Tensor  # [T], scores on the baseline; of methods that need none those on the input once more
     rows_done: int  # of the method
     stop: Stop
     evaluations: int  # every forward counted
@@ -39,7 +39,7 @@ class Explanation:
     @property
     def converged(self) -> bool:
         """Whether the tolerance asked for was reached, or every row done where none was asked for."""
-        if accounts := getattr(self.result, "accounts", ()):
+        if accounts := _accounts(self.result):
             return self.stop in (Stop.ENOUGH, Stop.COMPLETE) and all(first.converged for first, *_ in accounts)
         return self.stop is Stop.ENOUGH or (self.stop is Stop.COMPLETE and self.job.tolerance is None)
 
@@ -52,14 +52,26 @@ def endpoints(x: Input, *, last: bool = False) -> Callable[[range, Placement], t
     return lambda rows, on: (x.blend(masks[rows.start : rows.stop].to(on.device), on), None)
 
 
-def ends(job: Job) -> Plan[torch.Tensor]:
-    """Outputs [2, K] float64 on the input and on its baseline; their rows spend nobody's budget."""
-    sweep = Sweep(Forward(job.model), 2, endpoints(job.input), Collect("y"), job.input.like, counts=False)
-    folded = yield from ask(sweep)
+def original(x: Input) -> Render:
+    """Render of one row: the input, bit by bit as an edit that changes nothing is."""
+    if isinstance(x, ImageInput):
+        return lambda rows, on: (x.encoded(x.pixels.unsqueeze(0), on), None)
+    return lambda rows, on: (x.blend(torch.ones((1, *x.shape), device=on.device), on), None)
+
+
+def _looked_at(x: Input, baseline: bool) -> tuple[Render, int]:
+    """Render, and its rows: the input, and its baseline where the method has one."""
+    return (endpoints(x), 2) if baseline else (original(x), 1)
+
+
+def ends(job: Job, *, baseline: bool = True) -> Plan[torch.Tensor]:
+    """Outputs [2, K] float64 on the input and on its baseline, or [1, K]; their rows spend nobody's budget."""
+    render, rows = _looked_at(job.input, baseline)
+    folded = yield from ask(Sweep(Forward(job.model), rows, render, Collect("y"), job.input.like, counts=False))
     return folded.value
 
 
-def checked_ends(job: Job) -> Plan[tuple[torch.Tensor, float]]:
+def checked_ends(job: Job, *, baseline: bool = True) -> Plan[tuple[torch.Tensor, float]]:
     """`ends`, once the twin was found to agree with the served model there, and how far it is.
 
     Raises Unsupported, with the numbers, where it does not.
@@ -67,22 +79,22 @@ def checked_ends(job: Job) -> Plan[tuple[torch.Tensor, float]]:
     served = replace(job.model, variant="")
     both = (served, job.differentiable)
     (y,), other, *several = yield from together(
-        asked((served,), endpoints(job.input), 2, job.input.like),
-        _twin_ends(job),
+        asked((served,), *_looked_at(job.input, baseline), job.input.like),
+        _twin_ends(job, baseline=baseline),
         *(asked(both, endpoints(x, last=True), 1, x.like) for x in job.others),
     )
     found = _gap(job, y, other)
     for b, twins_b in several:
         found = max(found, _gap(job, torch.cat([y[:1], b]), torch.cat([other[:1], twins_b])))
-    return (other[:2] if job.model.variant else y), found
+    return (other[: len(y)] if job.model.variant else y), found
 
 
-def _twin_ends(job: Job) -> Plan[torch.Tensor]:
+def _twin_ends(job: Job, *, baseline: bool = True) -> Plan[torch.Tensor]:
     """Outputs of the twin on the input and its baseline; of a text also on its tokens, as gradients are taken."""
     if job.twin is None:
         raise Unsupported("NO_TWIN", job.model.name, f"model {job.model.name} has no verified differentiable twin")
     model, x = job.differentiable, job.input
-    plans = [asked((model,), endpoints(x), 2, x.like)]
+    plans = [asked((model,), *_looked_at(x, baseline), x.like)]
     if isinstance(x, TextInput) and job.twin.ids is not None:
         tokens = TokenInput(x.name, torch.tensor(job.twin.ids(x.text), dtype=torch.int64))
         plans.append(asked((model,), endpoints(tokens), 1, tokens.like))
@@ -91,14 +103,15 @@ def _twin_ends(job: Job) -> Plan[torch.Tensor]:
 
 
 def _gap(job: Job, y: torch.Tensor, other: torch.Tensor) -> float:
-    """How far the twin's ends are from y [2, K], the served model's. Raises Unsupported where that is too far."""
+    """How far the twin's ends are from y [1 or 2, K], the served model's. Raises Unsupported where that is too far."""
     assert job.twin is not None  # it has answered
     if y.shape[1] != other.shape[1]:
         name = job.model.name
         raise Unsupported("TWIN_DISAGREES", name, f"the twin of {name} answers {other.shape[1]} numbers")
     found = gap(torch.cat([y, y[:1]])[: len(other)], other, job.twin.tolerance)
     if not found.near:
-        raise disagrees(job.model, found, f"the input and {'a' if job.others else 'its'} baseline")
+        baseline = f" and {'a' if job.others else 'its'} baseline" if len(y) > 1 else ""
+        raise disagrees(job.model, found, f"the input{baseline}")
     return found.largest
 
 
@@ -118,10 +131,10 @@ def explain(
     twin_gap = None
     checked = "gradient" in method.needs or bool(job.model.variant)
     if checked:
-        y, twin_gap = yield from metered(checked_ends(job), meter)
+        y, twin_gap = yield from metered(checked_ends(job, baseline=method.maps), meter)
     else:
-        y = yield from metered(ends(job), meter)
-    job = replace(job, target=resolve(y[:1]), ends=y)
+        y = yield from metered(ends(job, baseline=method.maps), meter)
+    job = replace(job, target=resolve(y[:1]), ends=y, most=max_evaluations)
     result = yield from metered(method.plan(job, params), meter)
     if result.job is not None:
         job, y = result.job, y if result.job.ends is None else result.job.ends
@@ -138,7 +151,7 @@ def explain(
     evaluations = sum(n for kind, n in meter.rows.items() if kind in ("forward", "gradient", "activation"))
     scores = job.target.score(y)
     edits = meter.rows["edit"]
-    return Explanation(job, result, y, scores[0], scores[1], rows_done, stop, evaluations, edits, measures, twin_gap)
+    return Explanation(job, result, y, scores[0], scores[-1], rows_done, stop, evaluations, edits, measures, twin_gap)
 
 
 def _measured(metric: Metric, params: Any, subject: Subject, checked: bool) -> Plan[Measure | str]:
@@ -160,9 +173,14 @@ def _measured(metric: Metric, params: Any, subject: Subject, checked: bool) -> P
         return "the deadline came first"
 
 
+def _accounts(result: Result) -> tuple[tuple[Account, ...], ...]:
+    """[T][attributions], of results that have any."""
+    return result.accounts if isinstance(result, Saliency) else ()
+
+
 def _adapted(result: Result) -> bool:
     """Whether a tolerance decided how many rows there were, and was met."""
-    accounts = getattr(result, "accounts", ())
+    accounts = _accounts(result)
     return bool(accounts) and all(first.residual is not None and first.converged for first, *_ in accounts)
 
 

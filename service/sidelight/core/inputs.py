@@ -58,6 +58,12 @@ class ImageInput:
         torch.addcmul(b, k, delta, out=x)
         return {self.name: x.round_().clamp_(0, 255).to(torch.uint8) if self.space.integer else x}
 
+    def encoded(self, pixels: torch.Tensor, on: Placement) -> Rows:
+        """Rows of other pixels [k, C, H, W] float32 in 0..255 of this input's size, as the model takes them."""
+        x = encode(pixels, self.space)
+        x = x.to(device=on.device, dtype=on.dtype, memory_format=on.layout(x.ndim))
+        return {self.name: x.round_().clamp_(0, 255).to(torch.uint8) if self.space.integer else x}
+
     def _on(self, on: Placement) -> tuple[torch.Tensor, torch.Tensor]:
         """Encoded baseline and difference, on the device once a request."""
         if on not in self._encoded:
@@ -72,10 +78,10 @@ def _place(x: torch.Tensor, on: Placement) -> torch.Tensor:
 
 
 def encode(pixels: torch.Tensor, space: PixelSpace) -> torch.Tensor:
-    """Pixels [C, H, W] in 0..255 as the model takes them, [C, H, W] or [H, W, C]."""
+    """Pixels [..., C, H, W] in 0..255 as the model takes them, [..., C, H, W] or [..., H, W, C]."""
     mean, std = (torch.tensor(v, dtype=pixels.dtype).view(-1, 1, 1) for v in (space.mean, space.std))
     x = (pixels * space.scale - mean) / std
-    return x.permute(1, 2, 0).contiguous() if space.layout == "NHWC" else x
+    return x.movedim(-3, -1).contiguous() if space.layout == "NHWC" else x
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a method is given, and what it gives back."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,8 +9,11 @@ import torch
 
 from sidelight.core.ask import TWIN, Model
 from sidelight.core.baseline import FeatureBaseline
+from sidelight.core.editor import Frame
+from sidelight.core.effect import Interventions
 from sidelight.core.inputs import Input
 from sidelight.core.predictor import Twin
+from sidelight.core.sequence import Sequence
 from sidelight.core.stream import Stream
 from sidelight.core.target import Target
 
@@ -26,10 +29,13 @@ class Job:
     target: Target
     stream: Stream
     tolerance: float | None = None  # of the relative error that the method tells; None: all rows
-    ends: torch.Tensor | None = None  # [2, K] outputs on the input and on the baseline, once they are known
+    ends: torch.Tensor | None = None  # [2, K] outputs on the input and on the baseline, once known; [1, K] without one
     twin: Twin | None = None
     others: tuple[Input, ...] = ()  # the same input over the further baselines of a distribution, the first in `input`
     at_layer: FeatureBaseline | None = None  # a baseline that only a layer has; None: what `input`'s baseline induces
+    most: int | None = None  # rows of the method that the budget allows; it is held to them anyhow
+    sequences: tuple[Sequence, ...] = ()  # the interventions asked for, the same objects for all models of a request
+    fit: Callable[[Frame], torch.Tensor] | None = None  # a frame as this model's pixels [C, H, W] float32 in 0..255
 
     @property
     def differentiable(self) -> Model:
@@ -145,4 +151,4 @@ def relative_error(maps: torch.Tensor, error: torch.Tensor) -> tuple[float, ...]
     return tuple(torch.where(e95 == 0, e95, e95 / (flat.amax(1) - flat.amin(1))).tolist())
 
 
-Result = Saliency | Any
+Result = Saliency | Interventions | Any

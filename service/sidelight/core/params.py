@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -13,6 +13,16 @@ from sidelight.core.errors import InvalidRequest
 from sidelight.core.predictor import Unit
 
 P = TypeVar("P")
+_OWN = {  # what a parameter is, by the key of its metadata
+    "names": "names",
+    "spans": "spans",
+    "array": "tensor",
+    "text": "text",
+    "picture": "picture",
+    "numbers": "numbers",
+    "records": "records",
+    "one_of": "one of",
+}
 
 
 def bounded(default: Any, *, low: float, high: float, what: str, open: bool = False) -> Any:
@@ -23,9 +33,11 @@ def bounded(default: Any, *, low: float, high: float, what: str, open: bool = Fa
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "open": open, "what": what})
 
 
-def choice(default: Enum, *, what: str) -> Any:
-    """One member of the default's Enum, whose values are its names in lower case."""
-    return dataclasses.field(default=default, metadata={"choices": type(default), "what": what})
+def choice(default: Enum | None, *, what: str, of: type[Enum] | None = None) -> Any:
+    """One member of the default's Enum, whose values are its names in lower case; without a default one `of` another's,
+    which is None until it is named.
+    """
+    return dataclasses.field(default=default, metadata={"choices": of or type(default), "what": what})
 
 
 def choices(*default: Enum, of: type[Enum], what: str) -> Any:
@@ -48,16 +60,52 @@ def spans(*, most: int, what: str) -> Any:
     return dataclasses.field(default=(), metadata={"spans": most, "what": what})
 
 
+def text(*, most: int, what: str) -> Any:
+    """At most so many characters; empty: as `what` says."""
+    return dataclasses.field(default="", metadata={"text": most, "what": what})
+
+
+def picture(*, what: str, grey: bool = False) -> Any:
+    """An encoded image that the caller may give, as its bytes; empty: none.
+
+    Who uses it gets a tensor of its pixels in place of the bytes: uint8 [3, H, W], red green blue, [4, H, W] where it
+    has an alpha, or [1, H, W] if `grey`.
+    """
+    return dataclasses.field(default=b"", metadata={"picture": True, "grey": grey, "what": what})
+
+
+def numbers(*, most: int, low: float, high: float, what: str) -> Any:
+    """At most so many numbers in [low, high]; none: as `what` says."""
+    return dataclasses.field(default=(), metadata={"numbers": most, "low": low, "high": high, "what": what})
+
+
+def records(of: type, *, most: int, what: str) -> Any:
+    """At most so many of another dataclass of parameters; none: as `what` says."""
+    return dataclasses.field(default=(), metadata={"records": of, "most": most, "what": what})
+
+
+def one_of(kinds: Callable[[], Mapping[str, Any]], *, what: str) -> Any:
+    """The parameters of one plug-in of those that `kinds` lists by name, as `Chosen`; None where none is named."""
+    return dataclasses.field(default=None, metadata={"one_of": kinds, "what": what})
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """A plug-in by its name, with its parameters."""
+
+    name: str
+    params: Any
+
+
 def kind_of(field: dataclasses.Field) -> str:
-    """What a parameter is, in words: integer, number, boolean, choice, choices, names, spans or tensor."""
-    if "names" in field.metadata:
-        return "names"
-    if "spans" in field.metadata:
-        return "spans"
+    """What a parameter is, in words: integer, number, boolean, text, choice, choices, names, numbers, spans, tensor,
+    picture, records or one of.
+    """
+    for name, words in _OWN.items():
+        if name in field.metadata:
+            return words
     if "choices" in field.metadata:
         return "choices" if "many" in field.metadata else "choice"
-    if "array" in field.metadata:
-        return "tensor"
     (kind,) = [t for t in typing.get_args(field.type) if t is not type(None)] or [field.type]
     return {int: "integer", float: "number", bool: "boolean"}[kind]
 
@@ -78,6 +126,9 @@ def _check(path: str, value: Any, field: dataclasses.Field) -> None:
         return
     if "spans" in field.metadata:
         _check_spans(path, value, field.metadata["spans"])
+        return
+    if kind_of(field) in _CHECKS:
+        _CHECKS[kind_of(field)](path, value, field)
         return
     if "choices" in field.metadata:
         if not isinstance(value, field.metadata["choices"]):
@@ -117,3 +168,43 @@ def _check_spans(path: str, value: Any, most: int) -> None:
             raise InvalidRequest(
                 f"{path}[{i}].end", f"beyond its begin, {span.begin}: a span is characters [begin, end), not {span.end}"
             )
+
+
+def _check_text(path: str, value: Any, field: dataclasses.Field) -> None:
+    most = field.metadata["text"]
+    if not isinstance(value, str) or not value.isprintable() or len(value) > most:
+        raise InvalidRequest(path, f"at most {most} printable characters")
+
+
+def _check_numbers(path: str, value: Any, field: dataclasses.Field) -> None:
+    most, low, high = (field.metadata[name] for name in ("numbers", "low", "high"))
+    if len(value) > most:
+        raise InvalidRequest(path, f"at most {most}, not {len(value)}")
+    for i, number in enumerate(value):
+        if not (math.isfinite(number) and low <= number <= high):
+            raise InvalidRequest(f"{path}[{i}]", f"a number in [{low}, {high}], not {number}")
+
+
+def _check_records(path: str, value: Any, field: dataclasses.Field) -> None:
+    if len(value) > field.metadata["most"]:
+        raise InvalidRequest(path, f"at most {field.metadata['most']}, not {len(value)}")
+
+
+def _check_one_of(path: str, value: Any, field: dataclasses.Field) -> None:
+    known = field.metadata["one_of"]()
+    if value is not None and value.name not in known:
+        raise InvalidRequest(path, f"one of {', '.join(known)}, not {value.name}")
+
+
+def _check_picture(path: str, value: Any, field: dataclasses.Field) -> None:
+    if not isinstance(value, bytes):
+        raise InvalidRequest(path, f"an encoded image, not {type(value).__name__}")
+
+
+_CHECKS: dict[str, Callable[[str, Any, dataclasses.Field], None]] = {
+    "text": _check_text,
+    "numbers": _check_numbers,
+    "records": _check_records,
+    "one of": _check_one_of,
+    "picture": _check_picture,
+}

@@ -118,11 +118,11 @@ class Call(Protocol):
         """Give up the work as far as it can be; `result` is not called after."""
 
 
-class Predictor(Protocol):
-    """Answers rows of one model, all its versions. Called from its lane's worker only, except where said."""
+class Executor(Protocol):
+    """Answers rows of the asks that name it. Called from its lane's worker only, except where said."""
 
     name: str
-    lane: str  # predictors with equal lanes share a device or endpoint, and its worker
+    lane: str  # executors with equal lanes share a device or endpoint, and its worker
     depth: int  # batches worth having under way at once
 
     @property
@@ -137,6 +137,16 @@ class Predictor(Protocol):
     def batch_rows(self) -> int:
         """Rows worth handing over at once, a multiple of `tile_rows`."""
 
+    def start(self, ask: Ask, tiles: Sequence[Rows], wake: Callable[[], None]) -> Call:
+        """Start one batch of the tiles' rows, in order. `wake()` is called (from any thread) when it is done."""
+
+    def close(self) -> None:
+        """Give back connections, regions and memory."""
+
+
+class Predictor(Executor, Protocol):
+    """Answers rows of one model, all its versions."""
+
     @property
     def endpoint(self) -> Endpoint:
         """Where the rows go."""
@@ -149,12 +159,6 @@ class Predictor(Protocol):
 
     def versions(self) -> tuple[str, ...]:
         """Versions that are ready, newest last. Any thread."""
-
-    def start(self, ask: Ask, tiles: Sequence[Rows], wake: Callable[[], None]) -> Call:
-        """Start one batch of the tiles' rows, in order. `wake()` is called (from any thread) when it is done."""
-
-    def close(self) -> None:
-        """Give back connections, regions and memory."""
 
 
 class Differentiable(Predictor, Protocol):

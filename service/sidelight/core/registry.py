@@ -31,10 +31,11 @@ class Method:
     apart: bool  # whether every target over every baseline has rows of its own; then `cost` is that of one
     summary: str
     instead: str = ""  # a method like it for models without a twin
+    maps: bool = True  # whether it answers with attribution maps, over a baseline
 
 
 _METHODS: dict[str, Method] = {}
-_ABSENT: dict[str, str] = {}
+_ABSENT: dict[str, dict[str, str]] = {}  # by folder, by name: why
 
 
 def method(
@@ -50,6 +51,7 @@ def method(
     baseline: Callable[[Any, str], tuple[Baseline, ...]] = lambda params, modality: (),
     apart: bool = False,
     instead: str = "",
+    maps: bool = True,
 ) -> Callable:
     """Register a plan as the method `name`, which is also its field in the request's `oneof method`."""
 
@@ -57,7 +59,7 @@ def method(
         summary = (plan.__doc__ or "").strip().splitlines()[0]
         _METHODS[name] = Method(
             name, plan, params, paper, needs, cost, check, segmented, settle, baseline,
-            apart or "gradient" in needs, summary, instead,
+            apart or "gradient" in needs, summary, instead, maps,
         )  # fmt: skip
         return plan
 
@@ -72,7 +74,8 @@ def load(package: ModuleType) -> None:
         except ModuleNotFoundError as missing:
             if (missing.name or "").partition(".")[0] == "sidelight":
                 raise
-            _ABSENT[info.name] = f"needs the package {missing.name}"
+            folder = package.__name__.rpartition(".")[2]
+            _ABSENT.setdefault(folder, {})[info.name] = f"needs the package {missing.name}"
 
 
 def methods() -> dict[str, Method]:
@@ -80,15 +83,15 @@ def methods() -> dict[str, Method]:
     return dict(_METHODS)
 
 
-def absent() -> dict[str, str]:
-    """Plug-ins that cannot run here, with the reason."""
-    return dict(_ABSENT)
+def absent(folder: str = "methods") -> dict[str, str]:
+    """Plug-ins of a folder that cannot run here, with the reason."""
+    return dict(_ABSENT.get(folder, {}))
 
 
 def find(name: str) -> Method:
     """The method `name`. Raises Unknown, or Unsupported with the reason why it cannot run here."""
-    if name in _ABSENT:
-        raise Unsupported("METHOD_UNAVAILABLE", name, f"method {name} {_ABSENT[name]}")
+    if why := absent().get(name):
+        raise Unsupported("METHOD_UNAVAILABLE", name, f"method {name} {why}")
     if name not in _METHODS:
         raise Unknown("method", name, _METHODS)
     return _METHODS[name]

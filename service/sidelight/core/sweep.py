@@ -49,7 +49,7 @@ Rows = Mapping[str, Column]  # named columns; the first axis is the row
 Render = Callable[[range, Placement], tuple[Rows, Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sweep(Generic[A]):
     """`size` rows of one ask. `render(rows, on)` is pure: it may be called twice, out of order, on any thread."""
 
@@ -110,7 +110,8 @@ def ask(sweep: Sweep[A]) -> Plan[Folded[A]]:
 def together(*plans: Plan) -> Plan[tuple]:
     """Step several plans in lockstep, merging what they yield, so that their rows share batches.
 
-    Returns their results in order. An error in one closes the others and is raised.
+    A sweep that several of them yield at once, the very same object, is asked once and answered to all. Returns their
+    results in order. An error in one closes the others and is raised.
     """
     results: list[Any] = [None] * len(plans)
     wanted: dict[int, Sweep | tuple[Sweep, ...]] = {}
@@ -127,13 +128,14 @@ def together(*plans: Plan) -> Plan[tuple]:
             step(i, next, plan)
         while wanted:
             groups = {i: w if isinstance(w, tuple) else (w,) for i, w in wanted.items()}
+            sweeps = tuple(dict.fromkeys(s for group in groups.values() for s in group))  # what several ask is one
             try:
-                answers = iter((yield tuple(s for group in groups.values() for s in group)))
+                answers = dict(zip(sweeps, (yield sweeps), strict=True))
             except Stopped as stopped:
                 for i in groups:
                     step(i, plans[i].throw, Stopped(stopped.stop))
                 continue
-            shares = {i: tuple(next(answers) for _ in group) for i, group in groups.items()}
+            shares = {i: tuple(answers[s] for s in group) for i, group in groups.items()}
             for i, share in shares.items():
                 step(i, plans[i].send, share if isinstance(wanted[i], tuple) else share[0])
     finally:

@@ -87,6 +87,11 @@ def weighed(y: torch.Tensor, kind: OutputKind, link: Link, w: torch.Tensor) -> t
     return ((y if link is Link.AS_SERVED else LINKS[kind][link](y)) * w).sum(1)
 
 
+def class_values(y: torch.Tensor, kind: OutputKind) -> torch.Tensor:
+    """What each class of y [k, K] (as `outputs` has them) is told as: its probability where the card tells outputs."""
+    return y.softmax(1) if kind is OutputKind.LOGITS else y
+
+
 def resolve_link(link: Link | None, kind: OutputKind) -> Link:
     """The link to use. Raises InvalidRequest for one that cannot be had from outputs of this kind."""
     if link is None:
@@ -103,18 +108,21 @@ def resolve_link(link: Link | None, kind: OutputKind) -> Link:
 
 @dataclass(frozen=True)
 class Target:
-    """T numbers read off an output vector: one for each class (minus the mean of `contrast`), or one cosine."""
+    """T numbers read off an output vector: one for each class (minus the mean of `contrast`), or of cosines one for
+    each class that references describe, the mean over them.
+    """
 
     kind: OutputKind
     link: Link
     classes: tuple[int, ...] = ()
     contrast: tuple[int, ...] = ()
     references: torch.Tensor | None = None  # [R, K], for Link.COSINE
+    groups: tuple[int, ...] = ()  # [R]: the class that each describes, all of 0..T-1 among them; (): the same
 
     @property
     def count(self) -> int:
         """T."""
-        return 1 if self.link is Link.COSINE else len(self.classes)
+        return max(self.groups, default=0) + 1 if self.link is Link.COSINE else len(self.classes)
 
     @property
     def scale(self) -> str:
@@ -136,7 +144,7 @@ class Target:
 
     def _score(self, y: torch.Tensor) -> torch.Tensor:
         if self.references is not None:
-            return F.cosine_similarity(y.unsqueeze(1), self.references.to(y), dim=2).mean(1, keepdim=True)
+            return F.normalize(y, dim=1) @ self.weights(y.shape[1]).to(y).T
         s = y if self.link is Link.AS_SERVED else LINKS[self.kind][self.link](y)
         picked = s[:, list(self.classes)]
         return picked - s[:, list(self.contrast)].mean(1, keepdim=True) if self.contrast else picked
@@ -144,7 +152,9 @@ class Target:
     def weights(self, length: int) -> torch.Tensor:
         """[T, K] float64 of which `weighed` makes the scores, for an output vector of K = `length` numbers."""
         if self.references is not None:
-            return F.normalize(self.references.double(), dim=1).mean(0, keepdim=True)
+            # The mean of cosines is the product with the mean of the normalised references.
+            member = F.one_hot(torch.tensor(self.groups or [0] * len(self.references))).double()  # [R, T]
+            return (member / member.sum(0)).T @ F.normalize(self.references.double(), dim=1)
         w = torch.zeros(len(self.classes), length, dtype=torch.float64)
         w[range(len(self.classes)), list(self.classes)] = 1
         for c in self.contrast:

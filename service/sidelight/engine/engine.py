@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
-from sidelight.core.ask import Ask, Local
+from sidelight.core.ask import Ask, Edit, Local
 from sidelight.core.errors import DeadlineExceeded, Unavailable, Unknown, Unsupported
-from sidelight.core.predictor import Predictor
+from sidelight.core.predictor import Executor, Predictor
 from sidelight.core.sweep import Plan, Stop
 from sidelight.engine.clock import Clock
 from sidelight.engine.lane import Lane
@@ -25,6 +25,7 @@ class Engine:
         self._observer = cast(Observer, Guarded(observer or Silent()))
         self._predictors: dict[str, Predictor] = {}
         self._twins: dict[str, Predictor] = {}
+        self._editors: dict[str, Executor] = {}
         self._lanes: dict[str, Lane] = {}
         self._local = LocalLane(local_processes)
         self._pool = ThreadPoolExecutor(plan_threads, "plan", alone)
@@ -45,11 +46,19 @@ class Engine:
     def add(self, predictor: Predictor, *, twin: bool = False) -> None:
         """Serve a model, or its differentiable twin; predictors with equal `lane` share its worker."""
         (self._twins if twin else self._predictors)[predictor.name] = predictor
-        lane = self._lanes.get(predictor.lane)
+        self._join(predictor)
+
+    def add_editor(self, editor: Executor) -> None:
+        """Have an editor, by the name that `Edit` asks give it; executors with equal `lane` share its worker."""
+        self._editors[editor.name] = editor
+        self._join(editor)
+
+    def _join(self, executor: Executor) -> None:
+        lane = self._lanes.get(executor.lane)
         if lane is None:
-            self._lanes[predictor.lane] = Lane(predictor.lane, self._predictor_of, predictor.depth, self._observer)
+            self._lanes[executor.lane] = Lane(executor.lane, self._executor_of, executor.depth, self._observer)
         else:
-            lane.depth = max(lane.depth, predictor.depth)
+            lane.depth = max(lane.depth, executor.depth)
 
     def run(
         self,
@@ -97,7 +106,7 @@ class Engine:
 
     def seconds_per_row(self, ask: Ask) -> float | None:
         """Measured cost of a row, where one was measured."""
-        return self._lanes[self._predictor_of(ask).lane].seconds_per_row(ask)
+        return self._lanes[self._executor_of(ask).lane].seconds_per_row(ask)
 
     def close(self) -> None:
         """Kill what runs, then stop every thread and process."""
@@ -110,10 +119,14 @@ class Engine:
             lane.close()
         self._local.close()
         self._pool.shutdown(wait=True)
-        for predictor in (*self._predictors.values(), *self._twins.values()):
-            predictor.close()
+        for executor in (*self._predictors.values(), *self._twins.values(), *self._editors.values()):
+            executor.close()
 
-    def _predictor_of(self, ask: Ask) -> Predictor:
+    def _executor_of(self, ask: Ask) -> Executor:
+        if isinstance(ask, Edit):
+            if ask.editor not in self._editors:
+                raise Unknown("editor", ask.editor, self._editors)
+            return self._editors[ask.editor]
         model = getattr(ask, "model", None)
         if model is None:
             raise Unsupported("NO_EXECUTOR", ask.kind, f"nothing here answers {ask.kind} asks")
@@ -127,7 +140,7 @@ class Engine:
 
     def _submit(self, task: Task) -> None:
         ask = task.sweep.ask
-        lane = None if isinstance(ask, Local) else self._lanes[self._predictor_of(ask).lane]
+        lane = None if isinstance(ask, Local) else self._lanes[self._executor_of(ask).lane]
         self._forget(task.run, lane)
         (lane or self._local).submit(task)
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from sidelight.core.ask import Ask
-from sidelight.core.errors import Exhausted, ModelFailed, NonFinite, Unavailable, VersionGone
+from sidelight.core.ask import Ask, Edit
+from sidelight.core.errors import EditorFailed, Exhausted, ModelFailed, NonFinite, Unavailable, VersionGone
 from sidelight.core.fold import Out
-from sidelight.core.predictor import Call, Predictor
+from sidelight.core.predictor import Call, Executor
 from sidelight.core.sweep import Placement, Rows, Shared
 from sidelight.engine.observer import Observer
 from sidelight.engine.run import Run, Task
@@ -46,8 +46,8 @@ class Flight:
 class Lane:
     """One worker thread. `submit`, `withdraw` and `wake` may be called from any thread."""
 
-    def __init__(self, name: str, predictor_of: Callable[[Ask], Predictor], depth: int, observer: Observer) -> None:
-        self.name, self._predictor_of, self.depth, self._observer = name, predictor_of, depth, observer
+    def __init__(self, name: str, executor_of: Callable[[Ask], Executor], depth: int, observer: Observer) -> None:
+        self.name, self._executor_of, self.depth, self._observer = name, executor_of, depth, observer
         self._scheduler = Scheduler()
         self._tasks: dict[Queue, Task] = {}
         self._stepping: dict[Run, Key] = {}  # what they asked in the last batch, and will most likely ask again
@@ -63,10 +63,10 @@ class Lane:
 
     def submit(self, task: Task) -> None:
         """Queue a sweep."""
-        predictor = self._predictor_of(task.sweep.ask)
+        executor = self._executor_of(task.sweep.ask)
         key = (task.sweep.ask, task.sweep.like)
         task.queue = Queue(
-            task.run.ticket, key, task.sweep.size, predictor.tile_rows, AHEAD * self.depth * predictor.batch_rows
+            task.run.ticket, key, task.sweep.size, executor.tile_rows, AHEAD * self.depth * executor.batch_rows
         )
         task.withdraw = self.withdraw
         with self._changed:
@@ -145,11 +145,11 @@ class Lane:
         return self._scheduler.pick(self._rows, later)
 
     def _rows(self, ask: Ask) -> int:
-        return self._room.get(ask, self._predictor_of(ask).batch_rows)
+        return self._room.get(ask, self._executor_of(ask).batch_rows)
 
     def _start(self, batch: Batch) -> None:
         ask = batch.key[0]
-        predictor = self._predictor_of(ask)
+        executor = self._executor_of(ask)
         prepared = time.monotonic()
         tasks, columns, memos, tiles = [], [], [], []
         for tile in batch.tiles:
@@ -160,8 +160,8 @@ class Lane:
             if (waited := task.run.picked()) is not None:
                 self._observer.queue_wait(waited)
             try:
-                rows, memo = task.sweep.render(tile.rows, predictor.placement)
-                columns.append(self._placed(rows, predictor.placement))
+                rows, memo = task.sweep.render(tile.rows, executor.placement)
+                columns.append(self._placed(rows, executor.placement))
             except Exception as error:  # noqa: BLE001 - one method's bug must not stop the lane
                 task.accept(tile.rows, None, _refusal(error))
                 continue
@@ -176,8 +176,8 @@ class Lane:
         batch = Batch(batch.key, tuple(tiles), batch.charged)
         began = time.monotonic()
         try:
-            call = predictor.start(ask, columns, self.wake)
-        except Exception as error:  # noqa: BLE001 - one predictor's bug must not stop the lane
+            call = executor.start(ask, columns, self.wake)
+        except Exception as error:  # noqa: BLE001 - one executor's bug must not stop the lane
             self._failed(batch, tasks, error)
             return
         self._flights.append(Flight(prepared, batch, tuple(tasks), tuple(memos), call, began))
@@ -217,20 +217,20 @@ class Lane:
             out = flight.call.result()
             _check_rows(out, flight.batch.rows, ask)
             finite = _finite_rows(out)
-        except Exception as error:  # noqa: BLE001 - one predictor's bug must not stop the lane
+        except Exception as error:  # noqa: BLE001 - one executor's bug must not stop the lane
             self._observer.call(ask, now - flight.began, type(error).__name__)
             self._failed(flight.batch, flight.tasks, error)
             return
         self._observer.call(ask, now - flight.began, "OK")
         # With several calls under way their times overlap: a batch costs what it held the lane back.
-        infer = now - max(flight.began, self._free_at)
+        spent = now - max(flight.began, self._free_at)
         with self._changed:
             self._stepping.clear()
         at = 0
         for tile, task, memo in zip(flight.batch.tiles, flight.tasks, flight.memos, strict=True):
             here = slice(at, at + len(tile.rows))
             at = here.stop
-            task.run.timing.infer += infer * len(tile.rows) / flight.batch.rows
+            task.run.timing.add(ask, spent * len(tile.rows) / flight.batch.rows)
             self._observer.rows(task.run.label, ask, len(tile.rows))
             if not task.alive:
                 continue
@@ -290,8 +290,10 @@ def _refusal(error: Exception) -> Exception:
 def _check_rows(out: Out, rows: int, ask: Ask) -> None:
     for name, y in out.items():
         if len(y) != rows:
-            model = getattr(getattr(ask, "model", None), "name", ask.kind)
-            raise ModelFailed(model, f"{rows} rows were asked, and {len(y)} came back as {name}")
+            told = f"{rows} rows were asked, and {len(y)} came back as {name}"
+            if isinstance(ask, Edit):
+                raise EditorFailed(ask.editor, told)
+            raise ModelFailed(getattr(getattr(ask, "model", None), "name", ask.kind), told)
 
 
 def _finite_rows(out: Out) -> list[bool]:
@@ -301,5 +303,7 @@ def _finite_rows(out: Out) -> list[bool]:
     a probability of 0 is not the model's fault.
     """
     own = [y for name, y in out.items() if name != "s" and not name.startswith("g.")]
-    checks = [torch.isfinite(y).reshape(len(y), -1).all(1) for y in own]
+    checks = [torch.isfinite(y).reshape(len(y), -1).all(1) for y in own if y.is_floating_point()]
+    if not checks:  # frames, in whole levels
+        return [True] * max((len(y) for y in out.values()), default=0)
     return torch.stack(checks).all(0).tolist()

@@ -13,7 +13,8 @@ import torch
 class Progress:
     """How far a run has come."""
 
-    rows: int  # answered so far, every ask counted
+    rows: int  # answered by models so far, every ask counted
+    edits: int = 0  # images edited so far
     queued: bool = False  # no row was picked yet
     previews: tuple[torch.Tensor, ...] = ()  # maps so far, one for each running sweep that has one
     relative_error: float | None = None

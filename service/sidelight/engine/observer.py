@@ -29,7 +29,7 @@ class Observer(Protocol):
         """Rows of one request were answered."""
 
     def call(self, ask: Ask, seconds: float, code: str) -> None:
-        """A call to a model ended; `code` is "OK" or the error's class."""
+        """A call to a model or an editor ended; `code` is "OK" or the error's class."""
 
     def in_flight(self, lane: str, calls: int) -> None:
         """Calls under way."""

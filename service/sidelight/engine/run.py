@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sidelight.core.ask import Local
+from sidelight.core.ask import Ask, Edit, Local
 from sidelight.core.errors import DeadlineExceeded, InvalidRequest, SidelightError
 from sidelight.core.fold import Out
 from sidelight.core.sweep import Folded, Plan, Stop, Stopped, Sweep
@@ -29,6 +29,13 @@ class Timing:
     edit: float = 0.0
     infer: float = 0.0
     fold: float = 0.0
+
+    def add(self, ask: Ask, seconds: float) -> None:
+        """A share of a batch: of editing, or of asking a model."""
+        if isinstance(ask, Edit):
+            self.edit += seconds
+        else:
+            self.infer += seconds
 
 
 class Task:
@@ -112,7 +119,8 @@ class Run:
         self.plan, self.outbox, self.label = plan, outbox, label
         self.ticket = Ticket()
         self.timing = Timing()
-        self.rows = 0
+        self.rows = 0  # answered by models
+        self.edits = 0
         self._submit, self._spawn, self._on_end = submit, spawn, on_end
         self._preview_every, self._preview_at = preview_every, time.monotonic()
         self._error_at = time.monotonic()
@@ -216,7 +224,7 @@ class Run:
         seen = (t.sweep.fold.preview() for t in tasks if due and t.folded)
         if previews := tuple(p for p in seen if p is not None):
             self._preview_at = time.monotonic()
-            self.outbox.progress(Progress(self.rows, previews=previews))
+            self.outbox.progress(Progress(self.rows, edits=self.edits, previews=previews))
         self._go(lambda: self.plan.send(tasks[0].value() if self._single else tuple(t.value() for t in tasks)))
 
     def picked(self) -> float | None:
@@ -231,7 +239,9 @@ class Run:
         with self._lock:
             if not self.alive:
                 return
-            if not isinstance(sweep.ask, Local):  # that evaluates no model
+            if isinstance(sweep.ask, Edit):
+                self.edits += rows
+            elif not isinstance(sweep.ask, Local):  # that evaluates no model
                 self.rows += rows
             now = time.monotonic()
             tasks = self._tasks if self._preview_due(now) else ()
@@ -242,7 +252,7 @@ class Run:
         if previews:
             self._preview_at = now
         error = sweep.fold.progress() if telling else None
-        self.outbox.progress(Progress(self.rows, previews=previews, relative_error=error))
+        self.outbox.progress(Progress(self.rows, edits=self.edits, previews=previews, relative_error=error))
 
     def _preview_due(self, now: float) -> bool:
         return self._preview_every is not None and now - self._preview_at >= self._preview_every

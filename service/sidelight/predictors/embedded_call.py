@@ -9,14 +9,12 @@ import torch
 
 from sidelight.core.errors import ModelFailed
 from sidelight.core.fold import Out
-
-_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
+from sidelight.core.memory import is_full
 
 
 def translate(model: str, error: Exception) -> MemoryError | ModelFailed:
     """What an error of somebody else's network means."""
-    full = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if full or any(sign in str(error).lower() for sign in _MEMORY):
+    if is_full(error):
         return MemoryError(str(error))
     return ModelFailed(model, f"{type(error).__name__}: {error}")
 

@@ -1,16 +1,15 @@
 """Which number is to be explained: `Target` messages checked against a model, and resolved on its output."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from sidelight_proto.v1 import types_pb2
 
 from sidelight.core.errors import InvalidRequest, Unknown
 from sidelight.core.predictor import ModelSpec
-from sidelight.core.target import Link, Target, outputs, resolve_link
+from sidelight.core.target import Link, OutputKind, Target, class_values, outputs, resolve_link
 from sidelight.rpc.violations import Violations
 
 LINK_OF = {number: Link[name.removeprefix("LINK_")] for name, number in types_pb2.Link.items() if number}
@@ -27,17 +26,19 @@ class TargetQuestion:
     top_k: int  # 0 where classes or references are named
     contrast: tuple[int, ...]
     references: torch.Tensor | None
-    names: tuple[str, ...]  # of the references
+    names: tuple[str, ...]  # of the references: those of one name describe one class
 
     @property
     def pending(self) -> Target:
         """Stands in a job until the target is resolved."""
-        return Target(self.spec.kind, self.link, self.classes, self.contrast, self.references)
+        described = _described(self.names)
+        groups = tuple(described.index(name) for name in self.names)
+        return Target(self.spec.kind, self.link, self.classes, self.contrast, self.references, groups)
 
     @property
     def most(self) -> int:
         """How many numbers are explained."""
-        return 1 if self.link is Link.COSINE else len(self.classes) or self.top_k
+        return len(_described(self.names)) if self.link is Link.COSINE else len(self.classes) or self.top_k
 
     def resolve(self, y: torch.Tensor) -> Target:
         """The target, given the output y [1, ...] on the input. Raises InvalidRequest."""
@@ -70,6 +71,10 @@ def decode_target(message: types_pb2.Target, spec: ModelSpec, classes: int, most
         if named or contrast or asked is not None:
             wrong.add(
                 "target", "LINK_COSINE explains the similarity to `references`; leave classes, top_k, contrast out"
+            )
+        if (described := len(_described([r.name for r in message.references]))) > most:
+            wrong.add(
+                "target.references", f"of at most {most} classes, those of one name being of one, not {described}"
             )
         with wrong.gathered():
             references = _references(message.references)
@@ -150,6 +155,11 @@ def _references(embeddings: Sequence[types_pb2.Embedding]) -> torch.Tensor:
     return torch.tensor([list(e.values) for e in embeddings], dtype=torch.float64)
 
 
+def _described(names: Sequence[str]) -> tuple[str, ...]:
+    """The classes that references of these names describe, in the order of their first."""
+    return tuple(dict.fromkeys(names))
+
+
 def class_score(spec: ModelSpec, index: int, value: float) -> types_pb2.ClassScore:
     """A class with its label."""
     label = spec.labels[index] if index < len(spec.labels) else ""
@@ -159,9 +169,13 @@ def class_score(spec: ModelSpec, index: int, value: float) -> types_pb2.ClassSco
 def encode_target(
     target: Target, t: int, names: Sequence[str], spec: ModelSpec, y: torch.Tensor
 ) -> types_pb2.ResolvedTarget:
-    """The t-th explained number of `target`; `y` [1, ...] is the output on the input, for the classes' own values."""
+    """The t-th explained number of `target`; `y` [1, ...] is the output on the input, for the classes' own values.
+
+    names: of the references.
+    """
     if target.link is Link.COSINE:
-        return types_pb2.ResolvedTarget(link=NUMBER_OF[target.link], scale=target.scale, references=names)
+        described = _described(names)[t]
+        return types_pb2.ResolvedTarget(link=NUMBER_OF[target.link], scale=target.scale, references=[described])
 
     def scored(index: int) -> types_pb2.ClassScore:
         alone = Target(target.kind, target.link, (index,))
@@ -177,13 +191,7 @@ def encode_target(
 
 def top_classes(spec: ModelSpec, y: torch.Tensor, count: int = 5) -> tuple[list[types_pb2.ClassScore], str]:
     """The classes that the model ranks highest for y [1, ...], as probabilities where that can be told; their scale."""
-    y = outputs(y, spec.kind)
-    to_scale: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], str]] = {
-        "logits": (lambda v: F.softmax(v, 1), "probability"),
-        "probabilities": (lambda v: v, "probability"),
-        "sigmoid": (lambda v: v, "probability"),
-        "as_served": (lambda v: v, "as_served"),
-    }
-    convert, scale = to_scale[spec.kind.value]
-    values, indices = convert(y)[0].topk(min(count, y.shape[1]))
+    y = class_values(outputs(y, spec.kind), spec.kind)
+    scale = "as_served" if spec.kind is OutputKind.AS_SERVED else "probability"
+    values, indices = y[0].topk(min(count, y.shape[1]))
     return [class_score(spec, i, v) for i, v in zip(indices.tolist(), values.tolist(), strict=True)], scale

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from sidelight_proto.v1 import catalogue_pb2 as _catalogue_pb2
+from sidelight_proto.v1 import intervention_pb2 as _intervention_pb2
 from sidelight_proto.v1 import mask_pb2 as _mask_pb2
 from sidelight_proto.v1 import metrics_pb2 as _metrics_pb2
 from sidelight_proto.v1 import path_pb2 as _path_pb2
@@ -147,7 +148,7 @@ class Given(_message.Message):
     def __init__(self, map: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("id", "models", "input", "target", "baseline", "rise", "perturbation", "lime", "kernel_shap", "occlusion", "ciu", "pda", "sobol", "hsic", "given", "path_attribution", "integrated_gradients", "grad_cam", "layer_cam", "compare", "mask_optimisation", "mask_search", "seed", "budget", "outputs", "metrics")
+    __slots__ = ("id", "models", "input", "target", "baseline", "rise", "perturbation", "lime", "kernel_shap", "occlusion", "ciu", "pda", "sobol", "hsic", "given", "path_attribution", "integrated_gradients", "grad_cam", "layer_cam", "compare", "mask_optimisation", "mask_search", "interventional", "seed", "budget", "outputs", "metrics")
     ID_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
@@ -170,6 +171,7 @@ class ExplainRequest(_message.Message):
     COMPARE_FIELD_NUMBER: _ClassVar[int]
     MASK_OPTIMISATION_FIELD_NUMBER: _ClassVar[int]
     MASK_SEARCH_FIELD_NUMBER: _ClassVar[int]
+    INTERVENTIONAL_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -196,11 +198,12 @@ class ExplainRequest(_message.Message):
     compare: _path_pb2.Compare
     mask_optimisation: _mask_pb2.MaskOptimisation
     mask_search: _mask_pb2.MaskSearch
+    interventional: _intervention_pb2.Interventional
     seed: int
     budget: _types_pb2.Budget
     outputs: _types_pb2.Outputs
     metrics: _containers.RepeatedCompositeFieldContainer[_metrics_pb2.Metric]
-    def __init__(self, id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_types_pb2.ModelRef, _Mapping]]] = ..., input: _Optional[_Union[_types_pb2.Input, _Mapping]] = ..., target: _Optional[_Union[_types_pb2.Target, _Mapping]] = ..., baseline: _Optional[_Union[_types_pb2.Baseline, _Mapping]] = ..., rise: _Optional[_Union[Rise, _Mapping]] = ..., perturbation: _Optional[_Union[Perturbation, _Mapping]] = ..., lime: _Optional[_Union[Lime, _Mapping]] = ..., kernel_shap: _Optional[_Union[KernelShap, _Mapping]] = ..., occlusion: _Optional[_Union[Occlusion, _Mapping]] = ..., ciu: _Optional[_Union[Ciu, _Mapping]] = ..., pda: _Optional[_Union[Pda, _Mapping]] = ..., sobol: _Optional[_Union[Sobol, _Mapping]] = ..., hsic: _Optional[_Union[Hsic, _Mapping]] = ..., given: _Optional[_Union[Given, _Mapping]] = ..., path_attribution: _Optional[_Union[_path_pb2.PathAttribution, _Mapping]] = ..., integrated_gradients: _Optional[_Union[_path_pb2.IntegratedGradients, _Mapping]] = ..., grad_cam: _Optional[_Union[_path_pb2.GradCam, _Mapping]] = ..., layer_cam: _Optional[_Union[_path_pb2.LayerCam, _Mapping]] = ..., compare: _Optional[_Union[_path_pb2.Compare, _Mapping]] = ..., mask_optimisation: _Optional[_Union[_mask_pb2.MaskOptimisation, _Mapping]] = ..., mask_search: _Optional[_Union[_mask_pb2.MaskSearch, _Mapping]] = ..., seed: _Optional[int] = ..., budget: _Optional[_Union[_types_pb2.Budget, _Mapping]] = ..., outputs: _Optional[_Union[_types_pb2.Outputs, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[_metrics_pb2.Metric, _Mapping]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_types_pb2.ModelRef, _Mapping]]] = ..., input: _Optional[_Union[_types_pb2.Input, _Mapping]] = ..., target: _Optional[_Union[_types_pb2.Target, _Mapping]] = ..., baseline: _Optional[_Union[_types_pb2.Baseline, _Mapping]] = ..., rise: _Optional[_Union[Rise, _Mapping]] = ..., perturbation: _Optional[_Union[Perturbation, _Mapping]] = ..., lime: _Optional[_Union[Lime, _Mapping]] = ..., kernel_shap: _Optional[_Union[KernelShap, _Mapping]] = ..., occlusion: _Optional[_Union[Occlusion, _Mapping]] = ..., ciu: _Optional[_Union[Ciu, _Mapping]] = ..., pda: _Optional[_Union[Pda, _Mapping]] = ..., sobol: _Optional[_Union[Sobol, _Mapping]] = ..., hsic: _Optional[_Union[Hsic, _Mapping]] = ..., given: _Optional[_Union[Given, _Mapping]] = ..., path_attribution: _Optional[_Union[_path_pb2.PathAttribution, _Mapping]] = ..., integrated_gradients: _Optional[_Union[_path_pb2.IntegratedGradients, _Mapping]] = ..., grad_cam: _Optional[_Union[_path_pb2.GradCam, _Mapping]] = ..., layer_cam: _Optional[_Union[_path_pb2.LayerCam, _Mapping]] = ..., compare: _Optional[_Union[_path_pb2.Compare, _Mapping]] = ..., mask_optimisation: _Optional[_Union[_mask_pb2.MaskOptimisation, _Mapping]] = ..., mask_search: _Optional[_Union[_mask_pb2.MaskSearch, _Mapping]] = ..., interventional: _Optional[_Union[_intervention_pb2.Interventional, _Mapping]] = ..., seed: _Optional[int] = ..., budget: _Optional[_Union[_types_pb2.Budget, _Mapping]] = ..., outputs: _Optional[_Union[_types_pb2.Outputs, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[_metrics_pb2.Metric, _Mapping]]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
     __slots__ = ("id", "results", "resolved", "input_sha256", "method", "timing", "service_version", "warnings", "input_size")
@@ -243,20 +246,24 @@ class Accepted(_message.Message):
     def __init__(self, id: _Optional[str] = ..., estimate: _Optional[_Union[EstimateCostResponse, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("evaluations_done", "evaluations_expected", "elapsed", "previews", "queued", "relative_standard_error")
+    __slots__ = ("evaluations_done", "evaluations_expected", "elapsed", "previews", "queued", "relative_standard_error", "edits_done", "edits_expected")
     EVALUATIONS_DONE_FIELD_NUMBER: _ClassVar[int]
     EVALUATIONS_EXPECTED_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_FIELD_NUMBER: _ClassVar[int]
     PREVIEWS_FIELD_NUMBER: _ClassVar[int]
     QUEUED_FIELD_NUMBER: _ClassVar[int]
     RELATIVE_STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    EDITS_DONE_FIELD_NUMBER: _ClassVar[int]
+    EDITS_EXPECTED_FIELD_NUMBER: _ClassVar[int]
     evaluations_done: int
     evaluations_expected: int
     elapsed: _duration_pb2.Duration
     previews: _containers.RepeatedCompositeFieldContainer[_types_pb2.Tensor]
     queued: bool
     relative_standard_error: float
-    def __init__(self, evaluations_done: _Optional[int] = ..., evaluations_expected: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., previews: _Optional[_Iterable[_Union[_types_pb2.Tensor, _Mapping]]] = ..., queued: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ...) -> None: ...
+    edits_done: int
+    edits_expected: int
+    def __init__(self, evaluations_done: _Optional[int] = ..., evaluations_expected: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., previews: _Optional[_Iterable[_Union[_types_pb2.Tensor, _Mapping]]] = ..., queued: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ..., edits_done: _Optional[int] = ..., edits_expected: _Optional[int] = ...) -> None: ...
 
 class TensorChunk(_message.Message):
     __slots__ = ("chunk_id", "offset", "data")

@@ -639,8 +639,108 @@ class OptimisedMask(_message.Message):
     sigma: Tensor
     def __init__(self, terms: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., objective: _Optional[float] = ..., kept: _Optional[float] = ..., removed: _Optional[float] = ..., mean: _Optional[float] = ..., step: _Optional[int] = ..., settled: _Optional[bool] = ..., gradient_free: _Optional[bool] = ..., rationales: _Optional[_Iterable[_Union[Rationale, _Mapping]]] = ..., w: _Optional[_Union[Tensor, _Mapping]] = ..., sigma: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
+class SignificanceTest(_message.Message):
+    __slots__ = ("permutations", "p_value", "p_value_raw", "p_value_corrected", "significant", "null_mean", "null_low", "null_high")
+    PERMUTATIONS_FIELD_NUMBER: _ClassVar[int]
+    P_VALUE_FIELD_NUMBER: _ClassVar[int]
+    P_VALUE_RAW_FIELD_NUMBER: _ClassVar[int]
+    P_VALUE_CORRECTED_FIELD_NUMBER: _ClassVar[int]
+    SIGNIFICANT_FIELD_NUMBER: _ClassVar[int]
+    NULL_MEAN_FIELD_NUMBER: _ClassVar[int]
+    NULL_LOW_FIELD_NUMBER: _ClassVar[int]
+    NULL_HIGH_FIELD_NUMBER: _ClassVar[int]
+    permutations: int
+    p_value: float
+    p_value_raw: float
+    p_value_corrected: float
+    significant: bool
+    null_mean: float
+    null_low: float
+    null_high: float
+    def __init__(self, permutations: _Optional[int] = ..., p_value: _Optional[float] = ..., p_value_raw: _Optional[float] = ..., p_value_corrected: _Optional[float] = ..., significant: _Optional[bool] = ..., null_mean: _Optional[float] = ..., null_low: _Optional[float] = ..., null_high: _Optional[float] = ...) -> None: ...
+
+class DependenceResult(_message.Message):
+    __slots__ = ("name", "value", "p_value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    P_VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    p_value: float
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., p_value: _Optional[float] = ...) -> None: ...
+
+class ClassCurve(_message.Message):
+    __slots__ = ("index", "label", "values")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    label: str
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, index: _Optional[int] = ..., label: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class Frame(_message.Message):
+    __slots__ = ("index", "strength", "png")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    STRENGTH_FIELD_NUMBER: _ClassVar[int]
+    PNG_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    strength: float
+    png: bytes
+    def __init__(self, index: _Optional[int] = ..., strength: _Optional[float] = ..., png: _Optional[bytes] = ...) -> None: ...
+
+class Intervention(_message.Message):
+    __slots__ = ("editor", "editor_digest", "unit", "count", "strengths", "outputs", "score", "score_with_original", "estimated", "total_variation", "signed_mean", "gradient", "reconstruction_shift", "significance", "dependence", "flips", "flips_at", "top", "classes", "pixel_distance", "structural_similarity", "frames", "strengths_saved")
+    EDITOR_FIELD_NUMBER: _ClassVar[int]
+    EDITOR_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    STRENGTHS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_WITH_ORIGINAL_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_VARIATION_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_MEAN_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_FIELD_NUMBER: _ClassVar[int]
+    RECONSTRUCTION_SHIFT_FIELD_NUMBER: _ClassVar[int]
+    SIGNIFICANCE_FIELD_NUMBER: _ClassVar[int]
+    DEPENDENCE_FIELD_NUMBER: _ClassVar[int]
+    FLIPS_FIELD_NUMBER: _ClassVar[int]
+    FLIPS_AT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    PIXEL_DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    STRUCTURAL_SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    STRENGTHS_SAVED_FIELD_NUMBER: _ClassVar[int]
+    editor: str
+    editor_digest: str
+    unit: str
+    count: int
+    strengths: _containers.RepeatedScalarFieldContainer[float]
+    outputs: _containers.RepeatedScalarFieldContainer[float]
+    score: float
+    score_with_original: float
+    estimated: bool
+    total_variation: float
+    signed_mean: float
+    gradient: float
+    reconstruction_shift: float
+    significance: SignificanceTest
+    dependence: _containers.RepeatedCompositeFieldContainer[DependenceResult]
+    flips: int
+    flips_at: float
+    top: _containers.RepeatedScalarFieldContainer[int]
+    classes: _containers.RepeatedCompositeFieldContainer[ClassCurve]
+    pixel_distance: _containers.RepeatedScalarFieldContainer[float]
+    structural_similarity: _containers.RepeatedScalarFieldContainer[float]
+    frames: _containers.RepeatedCompositeFieldContainer[Frame]
+    strengths_saved: int
+    def __init__(self, editor: _Optional[str] = ..., editor_digest: _Optional[str] = ..., unit: _Optional[str] = ..., count: _Optional[int] = ..., strengths: _Optional[_Iterable[float]] = ..., outputs: _Optional[_Iterable[float]] = ..., score: _Optional[float] = ..., score_with_original: _Optional[float] = ..., estimated: _Optional[bool] = ..., total_variation: _Optional[float] = ..., signed_mean: _Optional[float] = ..., gradient: _Optional[float] = ..., reconstruction_shift: _Optional[float] = ..., significance: _Optional[_Union[SignificanceTest, _Mapping]] = ..., dependence: _Optional[_Iterable[_Union[DependenceResult, _Mapping]]] = ..., flips: _Optional[int] = ..., flips_at: _Optional[float] = ..., top: _Optional[_Iterable[int]] = ..., classes: _Optional[_Iterable[_Union[ClassCurve, _Mapping]]] = ..., pixel_distance: _Optional[_Iterable[float]] = ..., structural_similarity: _Optional[_Iterable[float]] = ..., frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., strengths_saved: _Optional[int] = ...) -> None: ...
+
 class Result(_message.Message):
-    __slots__ = ("model", "target", "property", "maps", "units", "overlay_png", "baseline_output_value", "instance_output_value", "attribution_error", "attribution_error_relative", "evaluations", "edits", "rows_done", "stop_reason", "converged", "relative_standard_error", "warnings", "top_classes", "top_classes_scale", "labels", "metrics", "attributions", "rest", "optimised")
+    __slots__ = ("model", "target", "property", "maps", "units", "overlay_png", "baseline_output_value", "instance_output_value", "attribution_error", "attribution_error_relative", "evaluations", "edits", "rows_done", "stop_reason", "converged", "relative_standard_error", "warnings", "top_classes", "top_classes_scale", "labels", "metrics", "attributions", "rest", "optimised", "intervention")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     PROPERTY_FIELD_NUMBER: _ClassVar[int]
@@ -665,6 +765,7 @@ class Result(_message.Message):
     ATTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
     REST_FIELD_NUMBER: _ClassVar[int]
     OPTIMISED_FIELD_NUMBER: _ClassVar[int]
+    INTERVENTION_FIELD_NUMBER: _ClassVar[int]
     model: ModelProvenance
     target: ResolvedTarget
     property: str
@@ -689,7 +790,8 @@ class Result(_message.Message):
     attributions: _containers.RepeatedCompositeFieldContainer[AttributionResult]
     rest: float
     optimised: OptimisedMask
-    def __init__(self, model: _Optional[_Union[ModelProvenance, _Mapping]] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., property: _Optional[str] = ..., maps: _Optional[_Iterable[_Union[Map, _Mapping]]] = ..., units: _Optional[_Iterable[_Union[UnitScore, _Mapping]]] = ..., overlay_png: _Optional[bytes] = ..., baseline_output_value: _Optional[float] = ..., instance_output_value: _Optional[float] = ..., attribution_error: _Optional[float] = ..., attribution_error_relative: _Optional[float] = ..., evaluations: _Optional[int] = ..., edits: _Optional[int] = ..., rows_done: _Optional[int] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., converged: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., top_classes: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., top_classes_scale: _Optional[str] = ..., labels: _Optional[_Union[Tensor, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[MetricResult, _Mapping]]] = ..., attributions: _Optional[_Iterable[_Union[AttributionResult, _Mapping]]] = ..., rest: _Optional[float] = ..., optimised: _Optional[_Union[OptimisedMask, _Mapping]] = ...) -> None: ...
+    intervention: Intervention
+    def __init__(self, model: _Optional[_Union[ModelProvenance, _Mapping]] = ..., target: _Optional[_Union[ResolvedTarget, _Mapping]] = ..., property: _Optional[str] = ..., maps: _Optional[_Iterable[_Union[Map, _Mapping]]] = ..., units: _Optional[_Iterable[_Union[UnitScore, _Mapping]]] = ..., overlay_png: _Optional[bytes] = ..., baseline_output_value: _Optional[float] = ..., instance_output_value: _Optional[float] = ..., attribution_error: _Optional[float] = ..., attribution_error_relative: _Optional[float] = ..., evaluations: _Optional[int] = ..., edits: _Optional[int] = ..., rows_done: _Optional[int] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., converged: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., top_classes: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., top_classes_scale: _Optional[str] = ..., labels: _Optional[_Union[Tensor, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[MetricResult, _Mapping]]] = ..., attributions: _Optional[_Iterable[_Union[AttributionResult, _Mapping]]] = ..., rest: _Optional[float] = ..., optimised: _Optional[_Union[OptimisedMask, _Mapping]] = ..., intervention: _Optional[_Union[Intervention, _Mapping]] = ...) -> None: ...
 
 class Timing(_message.Message):
     __slots__ = ("queue", "edit", "infer", "fold", "total")

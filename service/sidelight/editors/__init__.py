@@ -1,0 +1,1 @@
+"""Editors of images: one file each, and the parts that several share."""
