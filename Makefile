@@ -49,11 +49,11 @@ ONNX_TWIN := $(ONNX_TWIN_VENV)/.sidelight-onnx-twin
 MODELS := build/models/efficientnet_lite0/1/model.onnx
 
 .PHONY: help check setup setup-runtime triton models demo demo-embedded serve gallery test test-slow test-packages test-onnx-twin lint bench bench-full \
-        study study-samplers study-baselines study-rationales train-text proto lock docker clean
+        study study-samplers study-baselines study-rationales train-text train-demo-editor proto lock docker clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do \
-	  printf '  %-14s %s\n' "$$name" "$$what"; done
+	  printf '  %-17s %s\n' "$$name" "$$what"; done
 
 # ------------------------------------------------------------------------------------------------- environments
 check:
@@ -169,6 +169,9 @@ lint: $(SETUP) ## style, types, protos (against the commit PROTO_BASE), generate
 train-text: $(SETUP) ## train the demo's text classifier anew (minutes), and measure it
 	@$(BIN)/python deploy/text/train.py
 
+train-demo-editor: $(SETUP) ## train the demo's image editor anew (half an hour or more), and measure it
+	@$(BIN)/python deploy/editor/train_editor.py
+
 proto: $(SETUP) ## generate sidelight_proto from the protos
 	$(BIN)/python proto/generate.py
 
@@ -182,7 +185,7 @@ UPGRADE ?=
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
   --no-annotate --no-emit-package torch --no-emit-package sidelight-proto --custom-compile-command "make lock" $(UPGRADE)
 SERVICE := pyproject.toml clients/python/pyproject.toml --extra onnx
-DEV := $(SERVICE) --extra demo --extra dev
+DEV := $(SERVICE) --extra editors --extra demo --extra dev
 
 lock: $(UV) ## resolve the lock files anew
 	$(COMPILE) $(SERVICE) -o requirements.lock

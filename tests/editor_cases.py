@@ -2,10 +2,13 @@
 
 import functools
 import hashlib
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import small_pipelines
 import torch
 from sidelight import editors
 from sidelight.core import editor as kinds
@@ -15,7 +18,10 @@ from sidelight.core.stream import Stream
 from sidelight.core.sweep import Rows
 from sidelight.editors.captured import CapturedParams
 from sidelight.editors.changes import Change
+from sidelight.editors.instruct_pix2pix import InstructPix2PixParams
+from sidelight.editors.ledits import LeditsParams
 from sidelight.editors.parametric import ParametricParams
+from sidelight.editors.sdedit import SdeditParams
 
 registry.load(editors)
 SIZE = (24, 40)
@@ -122,9 +128,28 @@ def parametric(change: Change) -> Case:
     )  # fmt: skip
 
 
+_FOLDERS = tempfile.TemporaryDirectory()  # as long as the tests run
+
+
+@functools.cache
+def diffusion(kind: str) -> Editor:
+    """On a pipeline with random weights."""
+    folder = Path(_FOLDERS.name) / kind
+    save = small_pipelines.instruct_pix2pix if kind == "instruct_pix2pix" else small_pipelines.text_to_image
+    return kinds.find(kind).make(name=kind, model=str(save(folder)), device=CPU, precision="float32", batch_rows=8)
+
+
+def diffused(kind: str, params: Any, other: Any) -> Case:
+    """An editor on diffusers' components; kernels of another batch size round otherwise, to a level at most."""
+    return Case(kind, kind, functools.partial(diffusion, kind), params, canvas(photo()), levels=1, other=other)
+
+
 SERIES = Captured((photo(5), photo(6), photo(7)), (10.0, 20.0, 40.0), "degree")
 CASES: list[Case] = [
     *map(parametric, Change),
     Case("captured", "captured", series, CapturedParams(), canvas(SERIES.frames[0], SERIES)),
+    diffused("instruct_pix2pix", InstructPix2PixParams("", "abc", steps=3), InstructPix2PixParams("", "xyz", steps=3)),
+    diffused("sdedit", SdeditParams("", "abc", steps=5), SdeditParams("", "xyz", steps=5)),
+    diffused("ledits", LeditsParams("", "abc", steps=3), LeditsParams("", "abc", reverse=True, steps=3)),
 ]
 EDITING = [case for case in CASES if case.canvas.captured is None]

@@ -26,7 +26,8 @@ def ddim(**settings):
 
 def tokenizer():
     """One token a letter."""
-    letters = ["<|startoftext|>", "<|endoftext|>", *string.ascii_lowercase, *(f"{c}</w>" for c in string.ascii_lowercase)]
+    letters = [*string.ascii_lowercase, *(f"{c}</w>" for c in string.ascii_lowercase)]
+    letters = ["<|startoftext|>", "<|endoftext|>", *letters]
     return CLIPTokenizer(vocab={c: i for i, c in enumerate(letters)}, merges=[], model_max_length=TOKENS)
 
 

@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -69,8 +71,8 @@ def editors(folders):
     return editor
 
 
-def frames(editor, params, strengths, canvas=None, stream=Stream(1)):
-    prepared = editor.prepare(params, canvas or picture(), stream)
+def frames(editor, params, strengths, canvas=None, stream=None):
+    prepared = editor.prepare(params, canvas or picture(), stream or Stream(1))
     return editor.edit(prepared.ask, [prepared.rows(strengths, editor.placement)], lambda: True)
 
 
@@ -182,7 +184,8 @@ def test_masks_leave_alone_the_share_below_the_quantile():
     kept = ledits_module.masks(d, torch.tensor([0.25, 0.9])).flatten(1).mean(1)
     assert kept.tolist() == pytest.approx([0.75, 0.1], abs=0.011)
     size = d.abs().sum(1).flatten(1)
-    assert torch.equal(ledits_module.masks(d, torch.tensor([0.9, 0.9]))[0].flatten() > 0, size[0] >= size[0].quantile(0.9))
+    edited = ledits_module.masks(d, torch.tensor([0.9, 0.9]))[0].flatten() > 0
+    assert torch.equal(edited, size[0] >= size[0].quantile(0.9))
 
 
 # -- batches -----------------------------------------------------------------------------------------------------------
@@ -341,9 +344,17 @@ def test_texts_that_do_not_fit_are_refused_by_their_field(change, field, editors
     assert refused.value.field == field
 
 
-def test_more_steps_than_the_pipeline_has_are_refused(editors):
+@kinds
+@pytest.mark.parametrize("steps", [1000, 5000])
+def test_more_steps_than_the_pipeline_has_are_refused(kind, steps, editors):
+    params = dataclasses.replace(KINDS[kind][0], steps=steps)
     with pytest.raises(InvalidRequest, match="steps"):
-        editors("ledits").prepare(dataclasses.replace(INVERTED, steps=500, skip=1.0 + 1e-9), picture(), Stream(1))
+        editors(kind).prepare(params, picture(), Stream(1))
+
+
+def test_the_skipped_steps_of_an_inversion_count(editors):
+    with pytest.raises(InvalidRequest, match="steps"):
+        editors("ledits").prepare(dataclasses.replace(INVERTED, steps=900, skip=0.5), picture(), Stream(1))
 
 
 def test_strengths_out_of_bounds_are_refused(editors):
@@ -383,7 +394,8 @@ def test_folders_that_will_not_do_are_refused_with_what_is_wrong(folders, tmp_pa
         return change
 
     def pickled(folder):
-        (folder / "unet" / "diffusion_pytorch_model.safetensors").rename(folder / "unet" / "diffusion_pytorch_model.bin")
+        weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+        weights.rename(weights.with_suffix(".bin"))
 
     with pytest.raises(ValueError, match="no such folder"):
         make(name="a", model=str(tmp_path / "nowhere"))
@@ -425,7 +437,8 @@ def test_half_precision_is_near_to_single(folders):
 
 def test_importing_the_kinds_does_not_import_diffusers(in_fresh_python):
     in_fresh_python(
-        "import sys; from sidelight import editors; from sidelight.core import editor, registry; registry.load(editors);"
+        "import sys; from sidelight import editors; from sidelight.core import editor, registry;"
+        "registry.load(editors);"
         "assert {'instruct_pix2pix', 'sdedit', 'ledits'} <= editor.kinds().keys();"
         "assert not {'diffusers', 'transformers'} & sys.modules.keys()"
     )
@@ -433,9 +446,6 @@ def test_importing_the_kinds_does_not_import_diffusers(in_fresh_python):
 
 @pytest.fixture
 def in_fresh_python():
-    import subprocess
-    import sys
-
     def run(program):
         subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from sidelight.core.errors import InvalidRequest
 from sidelight.editors.latent_diffusion import Alive, LatentDiffusion, check
 
 Predict = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]  # x [r, ...], t, places [r] -> e [r, ...]
@@ -50,6 +51,18 @@ class Schedule:
         if "generator" not in self._takes:
             return {}
         return {"generator": [torch.Generator().manual_seed((seed + i) % 2**63) for seed in seeds]}
+
+
+def schedule(scheduler: Any, steps: int, device: torch.device) -> Schedule:
+    """The times of so many steps. Raises InvalidRequest where the scheduler has not so many."""
+    most = scheduler.config.num_train_timesteps
+    try:
+        made = Schedule(scheduler, steps, device)
+        if made.times.max() < most:
+            return made
+    except (ValueError, IndexError, ZeroDivisionError):  # schedulers say it in these ways
+        pass
+    raise InvalidRequest("steps", f"fewer: this pipeline was trained on {most} noise levels, too few for {steps} steps")
 
 
 @dataclass(eq=False)

@@ -11,10 +11,12 @@ from sidelight.core.editor import Prepared, Scale
 from sidelight.core.errors import InvalidRequest
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Column, Placement, Rows, Shared
+from sidelight.editors.denoising import Schedule, schedule
 from sidelight.editors.latent_diffusion import LatentDiffusion, rows_of, shared_of
 
 PROMPT = 2000  # characters
 BATCH_ROWS = 16
+UNBOUNDED = 255.0  # levels that an autoencoder may lose: how many depends on the image, and the answer tells them
 VERSION = "1"  # of the arithmetic, a part of every frame's key
 
 
@@ -39,6 +41,10 @@ class DiffusionEditor:
         self.name, self.digest = name, self.model.digest
         self.lane = f"diffusion-{self.model.device}"  # not the models': a batch here takes seconds to minutes
         self.placement, self.batch_rows = self.model.placement, batch_rows or BATCH_ROWS
+
+    def schedule(self, steps: int) -> Schedule:
+        """The times of so many steps. Raises InvalidRequest where the pipeline has not so many."""
+        return schedule(self.model.scheduler, steps, self.model.device)
 
     def texts(self, params: Any) -> dict[str, Shared]:
         """The prompt's column and that of the text without it. Raises InvalidRequest."""

@@ -18,7 +18,7 @@ from sidelight.core.editor import Canvas, Prepared, Scale, editor
 from sidelight.core.params import array, bounded, text
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Rows
-from sidelight.editors.denoising import Branch, Schedule, denoised, guided
+from sidelight.editors.denoising import Branch, denoised, guided
 from sidelight.editors.diffusion import PROMPT, DiffusionEditor, seed, seeds_of
 from sidelight.editors.latent_diffusion import Alive, column_of, needed
 
@@ -43,10 +43,11 @@ class InstructPix2Pix(DiffusionEditor):
     image_channels = 1
 
     def scale(self, params: InstructPix2PixParams, canvas: Canvas) -> Scale:
-        return Scale("guidance scale", low=0.0, high=100.0, first=1.0, last=12.5, count=20, neutral=0.0)
+        return Scale("guidance scale", low=0.0, high=100.0, first=1.0, last=12.5, count=20)
 
     def prepare(self, params: InstructPix2PixParams, canvas: Canvas, stream: Stream) -> Prepared:
         size = self.model.size(canvas)
+        self.schedule(params.steps)
         same = {
             **self.texts(params),
             "image": self.model.image(canvas, size),
@@ -58,7 +59,7 @@ class InstructPix2Pix(DiffusionEditor):
 
     def edit(self, ask: Edit, tiles: Sequence[Rows], alive: Alive) -> torch.Tensor:
         model = self.model
-        schedule = Schedule(model.scheduler, ask.steps, model.device)
+        schedule = self.schedule(ask.steps)
         s_T, s_I = (column_of(tiles, name, model.device) for name in ("strength", "image_guidance"))
         image = model.spread(tiles, "image", model.encoded_image)  # [k, C, h, w]
         told, untold = (model.spread(tiles, name, model.encoded_text) for name in ("text", "untold"))

@@ -179,9 +179,13 @@ class LatentDiffusion:
             made.append(((image / 2 + 0.5).clamp(0, 1) * 255).round().byte())
         return torch.cat(made).contiguous()
 
+    def forget(self) -> None:
+        """Keep no encoding."""
+        self._kept.clear()
+
     def close(self) -> None:
         """Give back memory."""
-        self._kept.clear()
+        self.forget()
         del self.vae, self.unet, self.text_encoder
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -18,12 +18,11 @@ import torch
 
 from sidelight.core.ask import Edit
 from sidelight.core.editor import Canvas, Prepared, Scale, editor
-from sidelight.core.errors import InvalidRequest
 from sidelight.core.params import array, bounded, text
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Rows
-from sidelight.editors.denoising import Schedule, denoised
-from sidelight.editors.diffusion import PROMPT, DiffusionEditor
+from sidelight.editors.denoising import Schedule, denoised, schedule
+from sidelight.editors.diffusion import PROMPT, UNBOUNDED, DiffusionEditor
 from sidelight.editors.latent_diffusion import Alive, LatentDiffusion, check, column_of, needed, rows_of, shared_of
 
 needed("diffusers", "transformers")
@@ -37,7 +36,7 @@ class LeditsParams:
     prompt_embeds: torch.Tensor | None = array(what="[tokens, width] in place of a prompt")
     threshold: float = bounded(0.9, low=0.0, high=1.0, what="share of all values that the edit leaves alone")
     skip: float = bounded(0.15, low=0.0, high=1.0, what="share of further steps that are skipped at the noisy end")
-    steps: int = bounded(30, low=1, high=500, what="denoising steps")
+    steps: int = bounded(30, low=1, high=1000, what="denoising steps")
 
 
 @editor("ledits", params=LeditsParams, paper="Brack et al., CVPR 2024", weights=True)
@@ -51,7 +50,9 @@ class Ledits(DiffusionEditor):
         self._scheduler, self._eta = _drawing(self.model.scheduler)
 
     def scale(self, params: LeditsParams, canvas: Canvas) -> Scale:
-        return Scale("edit guidance scale", low=0.0, high=100.0, first=0.0, last=10.0, count=20, neutral=0.0)
+        return Scale(
+            "edit guidance scale", low=0.0, high=100.0, first=0.0, last=10.0, count=20, neutral=0.0, error=UNBOUNDED
+        )
 
     def prepare(self, params: LeditsParams, canvas: Canvas, stream: Stream) -> Prepared:
         size = self.model.size(canvas)
@@ -67,9 +68,9 @@ class Ledits(DiffusionEditor):
 
     def edit(self, ask: Edit, tiles: Sequence[Rows], alive: Alive) -> torch.Tensor:
         model = self.model
-        schedule = self._schedule(ask.steps, tiles[0]["skip"][0].item())  # type: ignore[index, union-attr]
-        begin = len(schedule.times) - ask.steps
-        found = [(rows_of(tile), self._inverted(tile, schedule, begin, alive)) for tile in tiles]
+        times = self._schedule(ask.steps, tiles[0]["skip"][0].item())  # type: ignore[index, union-attr]
+        begin = len(times.times) - ask.steps
+        found = [(rows_of(tile), self._inverted(tile, times, begin, alive)) for tile in tiles]
         inverted = torch.cat([x.expand(k, *x.shape) for k, x in found])  # [k, 1 + steps, C, h, w]
         s, sign, threshold = (column_of(tiles, name, model.device) for name in ("strength", "sign", "threshold"))
         told, untold = (model.spread(tiles, name, model.encoded_text) for name in ("text", "untold"))
@@ -83,8 +84,8 @@ class Ledits(DiffusionEditor):
             return e.index_add(0, edited, d * masks(d, threshold[at]))
 
         latents = denoised(
-            schedule,
-            inverted[:, 0] * schedule.sigma,
+            times,
+            inverted[:, 0] * times.sigma,
             [begin] * len(inverted),
             predict,
             lambda i, places: {"variance_noise": inverted[places, 1 + i - begin], **self._eta},
@@ -94,22 +95,19 @@ class Ledits(DiffusionEditor):
 
     def _schedule(self, steps: int, skip: float) -> Schedule:
         """The times of steps (1 + skip) steps. Raises InvalidRequest where the pipeline has not so many."""
-        most = self._scheduler.config.num_train_timesteps
-        if int(steps * (1 + skip)) > most:
-            raise InvalidRequest("steps", f"with skip at most {most} of this pipeline, not {int(steps * (1 + skip))}")
-        return Schedule(self._scheduler, int(steps * (1 + skip)), self.model.device)
+        return schedule(self._scheduler, int(steps * (1 + skip)), self.model.device)
 
-    def _inverted(self, tile: Rows, schedule: Schedule, begin: int, alive: Alive) -> torch.Tensor:
+    def _inverted(self, tile: Rows, times: Schedule, begin: int, alive: Alive) -> torch.Tensor:
         """Latents to begin with, and what is drawn at each step: [1 + steps, C, h, w]. Once for a sequence."""
         model = self.model
         image, noise = shared_of(tile, "image"), shared_of(tile, "noise")
-        key = ("inverted", image.key, noise.key, len(schedule.times))
+        key = ("inverted", image.key, noise.key, len(times.times))
 
         def made() -> torch.Tensor:
             clean = model.encoded_image(image) * model.vae.config.scaling_factor
             drawn = noise.value.to(model.device)
             untold = model.encoded_text(model.text("", None, "prompt"))
-            return _inversion(model, schedule.fresh(), schedule.times[begin:], clean, drawn, untold, alive)
+            return _inversion(model, times.fresh(), times.times[begin:], clean, drawn, untold, alive)
 
         return model.kept(key, made)
 

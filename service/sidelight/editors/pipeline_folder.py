@@ -6,6 +6,7 @@ are fetched, or found in the local cache.
 """
 
 import hashlib
+import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,17 +67,17 @@ def load(model: str, device: torch.device, dtype: torch.dtype) -> Components:
 
 
 def found(model: str) -> Path:
-    """The folder `model`, or the local copy of that repository of the hub. Raises ValueError."""
+    """The folder `model`, or the local copy of that repository of the hub.
+
+    Raises ValueError, or OSError where the hub does not answer, which may pass.
+    """
     if Path(model).is_dir():
         return Path(model)
     if Path(model).is_absolute() or model.count("/") != 1:
         raise ValueError(f"{model}: no such folder, and no repository of the Hugging Face hub (owner/name)")
     from huggingface_hub import snapshot_download
 
-    try:
-        return Path(snapshot_download(model, allow_patterns=PATTERNS))
-    except (OSError, ValueError) as error:  # its own errors are of these kinds
-        raise ValueError(f"{model}: no such folder, and not to be had from the Hugging Face hub: {error}") from error
+    return Path(snapshot_download(model, allow_patterns=PATTERNS))
 
 
 def digest_of(folder: Path) -> str:
@@ -108,9 +109,10 @@ def _index(folder: Path) -> dict[str, list[str]]:
 
 
 def _scheduler(diffusers: Any, kind: str, folder: Path) -> Any:
-    made: Any = getattr(diffusers, kind, None) if kind.endswith("Scheduler") else None
-    if not isinstance(made, type) or not issubclass(made, diffusers.SchedulerMixin):
+    known = getattr(diffusers, kind, None) if kind.endswith("Scheduler") else None
+    if not inspect.isclass(known) or not issubclass(known, diffusers.SchedulerMixin):
         raise ValueError(f"{folder}: {kind} is no scheduler of diffusers {diffusers.__version__}")
+    made: Any = known
     try:
         return made.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
     except (OSError, ValueError) as error:

@@ -17,8 +17,8 @@ from sidelight.core.editor import Canvas, Prepared, Scale, editor
 from sidelight.core.params import array, bounded, text
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Rows
-from sidelight.editors.denoising import Branch, Schedule, denoised, guided
-from sidelight.editors.diffusion import PROMPT, DiffusionEditor, seed, seeds_of
+from sidelight.editors.denoising import Branch, denoised, guided
+from sidelight.editors.diffusion import PROMPT, UNBOUNDED, DiffusionEditor, seed, seeds_of
 from sidelight.editors.latent_diffusion import Alive, column_of, needed, strengths_of
 
 needed("diffusers", "transformers")
@@ -42,10 +42,13 @@ class Sdedit(DiffusionEditor):
     image_channels = 0
 
     def scale(self, params: SdeditParams, canvas: Canvas) -> Scale:
-        return Scale("noising strength", low=0.0, high=1.0, first=0.05, last=1.0, count=20, neutral=0.0)
+        return Scale(
+            "noising strength", low=0.0, high=1.0, first=0.05, last=1.0, count=20, neutral=0.0, error=UNBOUNDED
+        )
 
     def prepare(self, params: SdeditParams, canvas: Canvas, stream: Stream) -> Prepared:
         size = self.model.size(canvas)
+        self.schedule(params.steps)
         same = {
             **self.texts(params),
             "image": self.model.image(canvas, size),
@@ -57,7 +60,7 @@ class Sdedit(DiffusionEditor):
 
     def edit(self, ask: Edit, tiles: Sequence[Rows], alive: Alive) -> torch.Tensor:
         model = self.model
-        schedule = Schedule(model.scheduler, ask.steps, model.device)
+        schedule = self.schedule(ask.steps)
         g = column_of(tiles, "guidance", model.device)
         clean = model.spread(tiles, "image", model.encoded_image) * model.vae.config.scaling_factor
         told, untold = (model.spread(tiles, name, model.encoded_text) for name in ("text", "untold"))
