@@ -33,7 +33,9 @@ from sidelight.editors.sdedit import SdeditParams
 from skimage.measure import perimeter
 
 HELD_OUT = 12  # lesions, of a seed that was not trained on
-GUIDANCE = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+GUIDANCE = tuple(1 + 0.2 * i for i in range(11))  # of instructions: where this editor draws what it was trained on
+BEYOND = 8.0  # where it does no longer
+EDIT_GUIDANCE = tuple(float(i) for i in range(0, 11))  # of LEDITS++
 NOISING = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 STEPS = 20
 
@@ -47,17 +49,19 @@ class Found:
     measured: NDArray[np.float64]  # [strengths]
     before: float  # in the picture itself
     whole: float  # in the same picture with the edit drawn at full strength
-    elsewhere: float  # mean absolute change outside the edited region over the series, levels of 255
+    elsewhere: NDArray[np.float64]  # [strengths], mean absolute change outside the edited region, levels of 255
 
     @property
     def order(self) -> float:
         """Spearman's correlation with the strengths, 1 where every frame has more than the one before."""
+        if len(self.measured) < 2:
+            return float("nan")
         return float(stats.spearmanr(self.measured, np.arange(len(self.measured))).statistic)
 
     @property
-    def reached(self) -> float:
-        """Of the way from the picture to the drawn edit, the share that the last frame is at."""
-        return float((self.measured[-1] - self.before) / (self.whole - self.before))
+    def reached(self) -> NDArray[np.float64]:
+        """Of the way from the picture to the drawn edit, the share that each frame is at."""
+        return (self.measured - self.before) / (self.whole - self.before)
 
 
 def report() -> None:
@@ -67,15 +71,13 @@ def report() -> None:
     print(f"{size / 1e6:.1f} MB of weights; on {HELD_OUT} held-out lesions, at {STEPS} steps:")
     drawn = held_out()
     print(f"  autoencoder: mean absolute error {_reconstruction(drawn):.2f} levels of 255")
-    print("  edit | order: mean, least | share of the drawn edit reached: median | change elsewhere, levels")
-    for name, known in lesions.PROPERTIES.items():
-        for more in (True, False)[: 2 if known.less else 1]:
-            start = [lesions.at(x, name, _start(name, more)) for x in drawn]
-            told = [lesions.instruction(x, name, more) for x in start]
-            _say(
-                known.more if more else known.less,
-                [instructed(x, name, more, t) for x, t in zip(start, told, strict=True)],
-            )
+    print("  edit | order: mean, least | share of the drawn edit: middle, end | change elsewhere, levels: middle, end")
+    for series in (GUIDANCE, (BEYOND,)):
+        print(f"  guidance {series[0]:g} to {series[-1]:g}")
+        for name, known in lesions.PROPERTIES.items():
+            for more in (True, False)[: 2 if known.less else 1]:
+                start = [lesions.at(x, name, _start(name, more)) for x in drawn]
+                _say(known.more if more else known.less, [instructed(x, name, more, series) for x in start])
     clean = [lesions.at(x, "patch", 0.0) for x in drawn]
     _say("sdedit: with a patch", [noised(x) for x in clean])
     _say("ledits: a patch", [inverted(x) for x in clean])
@@ -88,9 +90,10 @@ def held_out() -> list[Lesion]:
     return [dataclasses.replace(x, hairs=0.0, ruler=0.0, patch=0.0) for x in drawn]
 
 
-def instructed(lesion: Lesion, name: str, more: bool, words: str) -> Found:
+def instructed(lesion: Lesion, name: str, more: bool, guidance: tuple[float, ...] = GUIDANCE) -> Found:
     """Along the guidance of an instruction."""
-    made = frames("instruct_pix2pix", InstructPix2PixParams(prompt=words, steps=STEPS), lesion, GUIDANCE)
+    params = InstructPix2PixParams(prompt=lesions.instruction(lesion, name, more), steps=STEPS)
+    made = frames("instruct_pix2pix", params, lesion, guidance)
     return found(lesion, name, float(more), made)
 
 
@@ -103,7 +106,7 @@ def noised(lesion: Lesion) -> Found:
 def inverted(lesion: Lesion) -> Found:
     """Along the guidance of LEDITS++."""
     params = LeditsParams(prompt=lesions.caption(lesions.at(lesion, "patch", 1.0)), threshold=0.8, steps=2 * STEPS)
-    return found(lesion, "patch", 1.0, frames("ledits", params, lesion, GUIDANCE))
+    return found(lesion, "patch", 1.0, frames("ledits", params, lesion, EDIT_GUIDANCE))
 
 
 def frames(kind: str, params: object, lesion: Lesion, strengths: tuple[float, ...]) -> list[Picture]:
@@ -123,13 +126,9 @@ def found(lesion: Lesion, name: str, end: float, made: list[Picture]) -> Found:
     sign, measure = (1 if end else -1), MEASURES[name]
     picture, whole = lesions.draw(lesion), lesions.draw(lesions.at(lesion, name, end))
     elsewhere = ~_edited(lesion, name)
-    change = (
-        np.mean([np.abs(frame.astype(float) - picture)[elsewhere].mean() for frame in made])
-        if elsewhere.any()
-        else np.nan
-    )
+    change = [np.abs(f.astype(float) - picture)[elsewhere].mean() if elsewhere.any() else np.nan for f in made]
     measured = np.array([sign * measure(lesion, frame) for frame in made])
-    return Found(measured, sign * measure(lesion, picture), sign * measure(lesion, whole), float(change))
+    return Found(measured, sign * measure(lesion, picture), sign * measure(lesion, whole), np.array(change))
 
 
 def _start(name: str, more: bool) -> float:
@@ -224,9 +223,14 @@ def _reconstruction(drawn: list[Lesion]) -> float:
 
 
 def _say(edit: str, made: list[Found]) -> None:
-    order = [x.order for x in made]
-    reached, elsewhere = np.median([x.reached for x in made]), np.mean([x.elsewhere for x in made])
-    print(f"  {edit} | {np.mean(order):.2f}, {min(order):.2f} | {reached:.2f} | {elsewhere:.1f}", flush=True)
+    order, middle = [x.order for x in made], len(made[0].measured) // 2
+    reached = np.median([x.reached for x in made], 0)
+    elsewhere = np.mean([x.elsewhere for x in made], 0)
+    print(
+        f"  {edit} | {np.mean(order):.2f}, {min(order):.2f} | {reached[middle]:.2f}, {reached[-1]:.2f} "
+        f"| {elsewhere[middle]:.1f}, {elsewhere[-1]:.1f}",
+        flush=True,
+    )
 
 
 def _linked(file: "networks.Path") -> bool:

@@ -113,7 +113,7 @@ def test_every_row_of_sdedit_is_what_the_library_makes(scheduler, folders, edito
     editor, canvas = editors("sdedit", scheduler), picture()
     pipe = diffusers.StableDiffusionImg2ImgPipeline.from_pretrained(folders("sdedit", scheduler))
     pipe.set_progress_bar_config(disable=True)
-    strengths = [0.2, 0.5, 0.55, 1.0]
+    strengths = [0.2, 0.5, 0.8, 1.0]  # of 6 steps 4.8 are 4
     prepared = editor.prepare(NOISED, canvas, Stream(1))
     rows = prepared.rows(strengths, editor.placement)
     ours = editor.edit(prepared.ask, [rows], lambda: True)
@@ -321,6 +321,16 @@ def test_embeddings_in_place_of_a_prompt_make_the_same_frame(kind, editors):
     embeds = editor.model.encoded_text(editor.model.text(params.prompt, None, "prompt"))
     given = dataclasses.replace(params, prompt="", prompt_embeds=embeds)
     assert torch.equal(frames(editor, given, strengths), frames(editor, params, strengths))
+
+
+@kinds
+def test_other_embeddings_of_the_same_shape_make_another_frame(kind, editors):
+    editor, (params, strengths) = editors(kind), KINDS[kind]
+    embeds = [torch.randn(TOKENS, WIDTH, generator=torch.Generator().manual_seed(i)) for i in (0, 1)]
+    given = [dataclasses.replace(params, prompt="", prompt_embeds=e) for e in embeds]
+    a, b = (frames(editor, params, strengths[-1:]) for params in given)
+    assert levels(a, b) > LEVELS
+    assert len({editor.prepare(params, picture(), Stream(1)).key for params in given}) == 2
 
 
 @pytest.mark.parametrize(
