@@ -30,7 +30,7 @@ def interval(of: Callable[[Means], Floats], seeds: int, lesions: int) -> Interva
         return whole, np.nan, np.nan
     rng = np.random.default_rng(0)
     w, v = (_drawn(rng, n) for n in (seeds, lesions))  # [ROUNDS, n] each
-    rounds = of(lambda a: np.einsum("rs,sl,rl->r", w, a, v))
+    rounds = of(lambda a: ((w @ a) * v).sum(1))
     low, high = np.nanquantile(rounds, (LOW, HIGH))
     return whole, float(low), float(high)
 
