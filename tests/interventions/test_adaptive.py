@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from inline import inline
-from interventions.studio import Brighten, answering, brightened, explained, job_of, of_brightness, params
+from intervention_studio import Brighten, answering, brightened, explained, job_of, of_brightness, params
 from sidelight.core.sweep import Stop
 from sidelight.interventions.adaptive import COARSE, bends, coarse, halved, middles
 from sidelight.interventions.intervene import intervene

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from interventions.studio import score_loop
+from intervention_studio import score_loop
 from scipy.stats import kstest
 from sidelight.core.stream import Stream
 from sidelight.interventions.permutation import CHUNK, against_null, permutations, permuted, permuted_chunks, resolved

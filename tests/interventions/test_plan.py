@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from inline import inline
-from interventions.studio import (
+from intervention_studio import (
     BLACK,
     LOGIT,
     RAMP,
