@@ -17,7 +17,10 @@ from sidelight.core.sequence import Sequence
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Folded, Placement, Shared, Stop, Stopped
 from sidelight.core.target import Link, OutputKind, Target
+from sidelight.interventions.permutation import against_null, permuted, resolved
 from sidelight.methods.interventional import InterventionalParams
+
+STREAM = Stream(3, "test")
 
 SIZE = (12, 16)
 BLACK = torch.zeros(3, *SIZE, dtype=torch.uint8)
@@ -196,3 +199,9 @@ def gradient_loop(y):
 def score_loop(y):
     """S by the paper's own words."""
     return float(np.mean([abs(g) for g in gradient_loop(y)]))
+
+
+def found_of(y, k=1000, statistic="score", stream=STREAM, x=None):
+    y = resolved(np.asarray(y, float))
+    x = np.arange(float(y.size)) if x is None else x
+    return against_null(statistic, y, x, permuted(statistic, y[None], x, stream, range(k))[0])

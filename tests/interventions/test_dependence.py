@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interventions.test_permutation import found_of
+from intervention_studio import found_of
 from scipy.special import digamma
 from scipy.stats import pearsonr
 from sidelight.interventions.dependence import information, pearson

@@ -7,19 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from intervention_studio import score_loop
+from intervention_studio import STREAM, found_of, score_loop
 from scipy.stats import kstest
 from sidelight.core.stream import Stream
-from sidelight.interventions.permutation import CHUNK, against_null, permutations, permuted, permuted_chunks, resolved
+from sidelight.interventions.permutation import CHUNK, against_null, permutations, permuted, permuted_chunks
 
-STREAM = Stream(3, "test")
 SHORT = arrays.arrays(np.float64, st.integers(3, 30), elements=st.floats(-10, 10, width=16))
-
-
-def found_of(y, k=1000, statistic="score", stream=STREAM, x=None):
-    y = resolved(np.asarray(y, float))
-    x = np.arange(float(y.size)) if x is None else x
-    return against_null(statistic, y, x, permuted(statistic, y[None], x, stream, range(k))[0])
 
 
 @given(SHORT)
