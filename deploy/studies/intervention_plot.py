@@ -75,6 +75,7 @@ def _epochs(axes: Any, found: Findings) -> None:
     axes.set(
         yscale="log", xlabel="epoch (0: untrained)", ylabel="S, mean over lesions", title="Training, on fixed pictures"
     )
+    axes.set_xticks(range(max(len(values) for values in found.epochs.values())))
     axes.legend(fontsize=7, ncols=2)
 
 
@@ -87,7 +88,7 @@ def _pairs(axes: Any, found: Findings) -> None:
     drawn, edited = (np.maximum(one.ravel(), LEAST) for one in found.pairs)
     rho = correlations(*found.pairs)["Spearman"][0]
     axes.plot(drawn, edited, "o", color=BLUE, ms=3, alpha=0.4)
-    ends = [LEAST, max(drawn.max(), edited.max())]
+    ends = [min(drawn.min(), edited.min()), max(drawn.max(), edited.max())]
     axes.plot(ends, ends, ":", color=INK, lw=0.7)
     axes.set(
         xscale="log", yscale="log", xlabel="S, the generator's own series", ylabel=f"S, by instruction (ρ = {rho:.2f})"
