@@ -49,7 +49,7 @@ ONNX_TWIN := $(ONNX_TWIN_VENV)/.sidelight-onnx-twin
 MODELS := build/models/efficientnet_lite0/1/model.onnx
 
 .PHONY: help check setup setup-runtime triton models demo demo-embedded serve gallery test test-slow test-packages test-onnx-twin lint bench bench-full \
-        study study-samplers study-baselines study-rationales train-text train-demo-editor proto lock docker clean
+        study study-samplers study-baselines study-rationales study-interventions train-text train-demo-editor proto lock docker clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do \
@@ -129,7 +129,7 @@ test-slow: $(SETUP) $(MODELS) $(TRITON) ## the tests that take long
 	@$(BIN)/python -m pytest -m slow --ignore tests/bench $(PYTEST_ARGS)
 
 test-packages: $(BENCH) ## the tests that need more packages: shap, lime, captum and Quantus to agree with, matplotlib
-	@$(BIN)/python -m pytest tests/perturbation/test_packages.py tests/path/test_packages.py tests/metrics/test_quantus.py tests/deploy/test_studies.py tests/deploy/test_rationale_study.py $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/perturbation/test_packages.py tests/path/test_packages.py tests/metrics/test_quantus.py tests/deploy/test_studies.py tests/deploy/test_rationale_study.py tests/deploy/test_intervention_study.py $(PYTEST_ARGS)
 
 test-onnx-twin: $(ONNX_TWIN) ## the tests of differentiable twins made from ONNX files, in an environment of their own (5 GB)
 	@PYTHONPATH=service:clients/python:proto/python $(ONNX_TWIN_VENV)/bin/python -m pytest tests/predictors/test_twin_sources.py $(PYTEST_ARGS)
@@ -151,6 +151,9 @@ study-baselines: $(BENCH) ## how much of its target each path attribution leaves
 
 study-rationales: $(BENCH) ## masks against other methods, held to what people marked (minutes); DATA=FOLDER of texts and photos
 	@$(BIN)/python deploy/studies rationales $(if $(DATA),--data "$(DATA)") $(STUDY_ARGS)
+
+study-interventions: $(BENCH) ## do gradual edits find what classifiers of drawn lesions were biased towards (minutes); FULL=1: more seeds
+	@$(BIN)/python deploy/studies interventions $(if $(FULL),--full) $(STUDY_ARGS)
 
 lint: $(SETUP) ## style, types, protos (against the commit PROTO_BASE), generated code, Dockerfile
 	$(BIN)/ruff check .
@@ -184,8 +187,8 @@ $(UV): | check
 UPGRADE ?=
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
   --no-annotate --no-emit-package torch --no-emit-package sidelight-proto --custom-compile-command "make lock" $(UPGRADE)
-SERVICE := pyproject.toml clients/python/pyproject.toml --extra onnx
-DEV := $(SERVICE) --extra editors --extra demo --extra dev
+SERVICE := pyproject.toml clients/python/pyproject.toml --extra onnx --extra editors
+DEV := $(SERVICE) --extra demo --extra dev
 
 lock: $(UV) ## resolve the lock files anew
 	$(COMPILE) $(SERVICE) -o requirements.lock

@@ -1,4 +1,4 @@
-"""python deploy/studies study | samplers | baselines | rationales: what choices of methods are worth, on real data.
+"""python deploy/studies study | samplers | baselines | rationales | interventions: what methods are worth, on data.
 
 Apart from the studies themselves, so that the process that cuts segments does not import what it has no use for.
 """
@@ -6,7 +6,7 @@ Apart from the studies themselves, so that the process that cuts segments does n
 import importlib
 import sys
 
-STUDIES = ("study", "samplers", "baselines", "rationales")
+STUDIES = ("study", "samplers", "baselines", "rationales", "interventions")
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in STUDIES:

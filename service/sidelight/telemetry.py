@@ -61,6 +61,13 @@ class Telemetry:
             registry=r,
             buckets=ERRORS,
         )
+        self._gradient = Histogram(
+            "sidelight_property_gradient",
+            "Expected property gradient magnitude S of a series, by what edited it; of any N.",
+            ("model", "property"),
+            registry=r,
+            buckets=ERRORS,
+        )
         self._wait = Histogram(
             "sidelight_queue_wait_seconds", "Seconds from admission to the first row.", registry=r, buckets=SECONDS
         )
@@ -154,6 +161,9 @@ class Telemetry:
 
     def attribution_error(self, method: str, model: str, ratio: float) -> None:
         self._attribution_error.labels(method, model).observe(ratio)
+
+    def property_gradient(self, model: str, editor: str, score: float) -> None:
+        self._gradient.labels(model, editor).observe(score)
 
     # -- what is asked for at each scrape ----------------------------------------------------------------------------
 

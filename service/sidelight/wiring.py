@@ -94,7 +94,7 @@ class Service:
         )
         longest = config.limits.max_duration_seconds
         self._desk = Desk(
-            self.engine, self._gate, self.roster, limits, self.telemetry,
+            self.engine, self._gate, self.roster, limits, self.telemetry, self.studio,
             max_duration=longest, threads=config.engine.codec_threads,
         )  # fmt: skip
         self._static = Static(limits, config.server.max_request_bytes, config.server.max_requests, longest)

@@ -7,6 +7,14 @@ with Client("localhost:8085") as client:
     answer.best.overlay().save("cat.png")
 """
 
+from sidelight_proto.v1.intervention_pb2 import (
+    Captured,
+    InstructPix2Pix,
+    Ledits,
+    Parametric,
+    Property,
+    Sdedit,
+)
 from sidelight_proto.v1.types_pb2 import (
     BlurBaseline,
     ConstantBaseline,
@@ -40,6 +48,7 @@ from sidelight_client.errors import (
 )
 from sidelight_client.events import Accepted, Estimate, Event, Progress
 from sidelight_client.inputs import Series
+from sidelight_client.interventions import ClassCurve, Dependence, Frame, Intervention, Significance
 from sidelight_client.methods import (
     METHODS,
     Ciu,
@@ -48,6 +57,7 @@ from sidelight_client.methods import (
     GradCam,
     Hsic,
     IntegratedGradients,
+    Interventional,
     KernelShap,
     LayerCam,
     Lime,
@@ -61,6 +71,7 @@ from sidelight_client.methods import (
     Sobol,
 )
 from sidelight_client.optimised import Optimised, Rationale
+from sidelight_client.properties import gradual
 from sidelight_client.question import Model, Question
 from sidelight_client.results import ClassScore, Explanation, Measured, Result, Unit
 
@@ -72,26 +83,34 @@ __all__ = [
     "Attribution",
     "BlurBaseline",
     "Cancelled",
+    "Captured",
     "Ciu",
+    "ClassCurve",
     "ClassScore",
     "Client",
     "Compare",
     "ConstantBaseline",
     "DeadlineExceeded",
+    "Dependence",
     "DistributionBaseline",
     "Estimate",
     "Event",
     "Explanation",
     "FeatureMeanBaseline",
+    "Frame",
     "Given",
     "GradCam",
     "Hsic",
     "ImageMeanBaseline",
+    "InstructPix2Pix",
     "IntegratedGradients",
     "InternalError",
+    "Intervention",
+    "Interventional",
     "InvalidRequest",
     "KernelShap",
     "LayerCam",
+    "Ledits",
     "Lime",
     "MaskOptimisation",
     "MaskSearch",
@@ -102,12 +121,14 @@ __all__ = [
     "NotFound",
     "Occlusion",
     "Optimised",
+    "Parametric",
     "PathAttribution",
     "Pda",
     "PermissionDenied",
     "Perturbation",
     "PreconditionFailed",
     "Progress",
+    "Property",
     "ProtocolError",
     "Question",
     "Rationale",
@@ -115,12 +136,15 @@ __all__ = [
     "ResourceExhausted",
     "Result",
     "Rise",
+    "Sdedit",
     "Series",
     "SidelightError",
+    "Significance",
     "Sobol",
     "TextBaseline",
     "Unauthenticated",
     "Unavailable",
     "Unit",
     "Violation",
+    "gradual",
 ]

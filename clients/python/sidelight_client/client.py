@@ -41,7 +41,8 @@ class Client(Connection):
         """Explain one prediction and wait for the answer; Ctrl-C cancels it in the service too.
 
         input: a path (str or Path), encoded image bytes, a PIL image, a numpy array at the model's size
-        [H, W, C] or [C, H, W] (uint8, or float32 in 0..255), or a `Series`. text: a text, for a text model.
+        [H, W, C] or [C, H, W] (uint8, or float32 in 0..255), or a `Series`, as which a list of images counts.
+        text: a text, for a text model.
         question: `model`, `method`, `target`, ...: see `Question`.
         on_progress: called with Accepted once and with Progress while it runs; `preview_every` so many seconds it
         brings the map so far.

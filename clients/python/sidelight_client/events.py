@@ -54,11 +54,14 @@ class Progress:
     queued: bool
     previews: tuple[np.ndarray, ...]
     relative_error: float | None = None
+    edits: int = 0
+    edits_expected: int = 0  # at most: those that the service remembers are not made again
 
     @property
     def fraction(self) -> float:
-        """0..1."""
-        return min(self.rows / self.rows_expected, 1.0) if self.rows_expected else 0.0
+        """0..1, of rows and edits together."""
+        expected = self.rows_expected + self.edits_expected
+        return min((self.rows + self.edits) / expected, 1.0) if expected else 0.0
 
     @property
     def eta(self) -> float | None:
@@ -110,6 +113,8 @@ class StreamReader:
             elapsed=seconds(message.elapsed),
             queued=message.queued,
             previews=tuple(self._chunks.decode(t) for t in message.previews),
+            edits=message.edits_done,
+            edits_expected=message.edits_expected,
             relative_error=message.relative_standard_error if message.HasField("relative_standard_error") else None,
         )
 

@@ -69,7 +69,7 @@ def encode(value: object = None, text: str | None = None) -> Source:
 
     Arrays are sent as raw pixels, uint8 or float32 in 0..255, [height, width, channel] or [channel, height, width],
     and must have the model's size; wrap one in `PIL.Image.fromarray` to have the service fit it to the model. An array
-    [length] of whole numbers is the token ids of a text.
+    [length] of whole numbers is the token ids of a text. A list of images is a `Series` of them.
     """
     if (value is None) == (text is None):
         raise InvalidRequest.of("input", "give one thing to explain: an image, or text=")
@@ -77,6 +77,8 @@ def encode(value: object = None, text: str | None = None) -> Source:
         return Source(types_pb2.Input(text=text))
     if isinstance(value, np.ndarray):
         return Source(types_pb2.Input(tensor=_tensor(value)))
+    if isinstance(value, list | tuple):
+        value = Series(value)
     if isinstance(value, Series):
         images = [encoded_image(image) for image in value.images]
         series = types_pb2.ImageSeries(images=images, strengths=value.strengths, unit=value.unit)

@@ -21,6 +21,7 @@ from sidelight_proto.v1.explanation_pb2 import (
     Rise,
     Sobol,
 )
+from sidelight_proto.v1.intervention_pb2 import Interventional
 from sidelight_proto.v1.mask_pb2 import MaskOptimisation, MaskSearch
 from sidelight_proto.v1.path_pb2 import Compare, GradCam, IntegratedGradients, LayerCam, PathAttribution
 
@@ -30,6 +31,8 @@ METHODS: dict[str, type[Message]] = {
     field.name: message_factory.GetMessageClass(field.message_type)
     for field in ExplainRequest.DESCRIPTOR.oneofs_by_name["method"].fields
 }
+
+MAPLESS = ("interventional",)  # methods that make no attribution maps
 
 
 def named(method: str | Message) -> tuple[str, Message]:
@@ -52,6 +55,7 @@ def hint(word: str, known: Iterable[str]) -> str:
 
 
 __all__ = [
+    "MAPLESS",
     "METHODS",
     "Ciu",
     "Compare",
@@ -59,6 +63,7 @@ __all__ = [
     "GradCam",
     "Hsic",
     "IntegratedGradients",
+    "Interventional",
     "KernelShap",
     "LayerCam",
     "Lime",

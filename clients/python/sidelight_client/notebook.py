@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sidelight_client import pictures, plots, summary
 
 if TYPE_CHECKING:
+    from sidelight_client.interventions import Intervention
     from sidelight_client.results import Explanation, Result
 
 SIDE = 320  # pixels; notebooks keep every picture they show
@@ -27,16 +28,36 @@ def page(answer: "Explanation") -> str:
 
 
 def result(result: "Result") -> str:
-    """The overlay or the text beside a table of numbers."""
+    """The overlay or the text beside a table of numbers; of an intervention its curve above them."""
+    if result.intervention is not None:
+        return intervention(result, result.intervention)
     picture = result.pictured
     shown = _image(pictures.png(picture, SIDE)) if picture is not None else words(result)
-    rows = "".join(
+    curves = "" if result.optimised is None else plots.curves(result.optimised.terms)
+    table = f"<table>{_facts(result)}</table>{curves}{attributions(result)}{_list(result.warnings)}"
+    return f"<div style='display:flex;gap:1em;align-items:flex-start'><div>{shown}</div><div>{table}</div></div>"
+
+
+def intervention(result: "Result", found: "Intervention") -> str:
+    """The curve with the frames, the numbers, and the series as a table to unfold."""
+    rows = found.rows()
+    columns = list(rows[0]) if rows else []
+    head = "".join(f"<th>{escape(c.replace('_', ' '))}</th>" for c in columns)
+    body = "".join(f"<tr>{''.join(_cell(row[c]) for c in columns)}</tr>" for row in rows)
+    series = f"<details><summary>all {len(rows)} strengths</summary><table><tr>{head}</tr>{body}</table></details>"
+    return f"<div>{result.curve_svg()}<table>{_facts(result)}</table>{series}{_list(result.warnings)}</div>"
+
+
+def _cell(value: object) -> str:
+    shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"<td style='text-align:right'>{escape(shown)}</td>"
+
+
+def _facts(result: "Result") -> str:
+    return "".join(
         f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(value)}</td></tr>"
         for name, value in summary.facts(result)
     )
-    curves = "" if result.optimised is None else plots.curves(result.optimised.terms)
-    table = f"<table>{rows}</table>{curves}{attributions(result)}{_list(result.warnings)}"
-    return f"<div style='display:flex;gap:1em;align-items:flex-start'><div>{shown}</div><div>{table}</div></div>"
 
 
 def attributions(result: "Result") -> str:

@@ -1,4 +1,4 @@
-"""Parameters in plain words: numbers, names of choices, lists, arrays, spans, put into the protocol's messages."""
+"""Parameters in plain words, put into the messages: numbers, names, lists, arrays, pictures, spans, tables of such."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,6 +10,7 @@ from sidelight_proto.v1 import types_pb2
 from sidelight_proto.v1.metrics_pb2 import TextSpan
 
 from sidelight_client.errors import InvalidRequest
+from sidelight_client.inputs import encoded_image
 from sidelight_client.methods import hint
 from sidelight_client.tensors import encode
 
@@ -26,7 +27,8 @@ KINDS = {
 def fill(message: Message, parameters: Mapping[str, Any], path: str) -> None:
     """Set fields of `message`: choices by their names in lower case, several of a kind as a list, tensors from arrays.
 
-    Spans of a text are pairs (begin, end) of characters.
+    Spans of a text are pairs (begin, end) of characters; a picture is a path, bytes or a PIL image; a message is itself
+    or a table of its own parameters.
     Raises InvalidRequest.
     """
     known = message.DESCRIPTOR.fields_by_name
@@ -37,8 +39,14 @@ def fill(message: Message, parameters: Mapping[str, Any], path: str) -> None:
         if field.message_type is TextSpan.DESCRIPTOR:
             getattr(message, name).extend(_spans(value, f"{path}.{name}"))
             continue
-        if field.message_type is not None:
+        if field.message_type is types_pb2.Tensor.DESCRIPTOR:
             getattr(message, name).CopyFrom(_tensor(value, name, f"{path}.{name}"))
+            continue
+        if field.message_type is not None:
+            _nested(message, field, value, f"{path}.{name}")
+            continue
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            setattr(message, name, _picture(value, f"{path}.{name}"))
             continue
         try:
             if field.is_repeated:
@@ -48,7 +56,38 @@ def fill(message: Message, parameters: Mapping[str, Any], path: str) -> None:
                 setattr(message, name, _scalar(field, value, f"{path}.{name}"))
         except (TypeError, ValueError):
             many = ", or a list of such" if field.is_repeated else ""
-            raise InvalidRequest.of(f"{path}.{name}", f"takes {KINDS[field.type]}{many}, not {value!r}") from None
+            prose = field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated
+            kind = "a text" if prose else KINDS[field.type]
+            raise InvalidRequest.of(f"{path}.{name}", f"takes {kind}{many}, not {value!r}") from None
+
+
+def _nested(message: Message, field: FieldDescriptor, value: Any, path: str) -> None:
+    """A message of its own, or several."""
+    if not field.is_repeated:
+        _one(getattr(message, field.name), value, path)
+        return
+    several = [value] if isinstance(value, Message | Mapping) else value
+    for i, one in enumerate(several):
+        _one(getattr(message, field.name).add(), one, f"{path}[{i}]")
+
+
+def _one(message: Message, value: Any, path: str) -> None:
+    if isinstance(value, type(message)):
+        message.CopyFrom(value)
+        message.SetInParent()
+    elif isinstance(value, Mapping):
+        message.SetInParent()
+        fill(message, value, path)
+    else:
+        kind = type(message).__name__
+        raise InvalidRequest.of(path, f"takes a {kind}, or a table of its parameters, not {value!r}")
+
+
+def _picture(value: Any, path: str) -> bytes:
+    try:
+        return encoded_image(value)
+    except InvalidRequest:
+        raise InvalidRequest.of(path, f"takes a path, image bytes or a PIL image, not {type(value).__name__}") from None
 
 
 def _spans(value: Any, path: str) -> list[TextSpan]:

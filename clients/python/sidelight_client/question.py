@@ -13,7 +13,7 @@ from sidelight_proto.v1.metrics_pb2 import Metric
 from sidelight_client.baselines import BaselineLike, baseline
 from sidelight_client.errors import InvalidRequest
 from sidelight_client.inputs import Source
-from sidelight_client.methods import hint, named
+from sidelight_client.methods import MAPLESS, hint, named
 from sidelight_client.parameters import fill
 
 ClassLike: TypeAlias = int | str
@@ -36,7 +36,7 @@ class Question(TypedDict, total=False):
     method: str | Message
     # Parameters of the method in plain words, for example {"segmentation": "slic", "samples": 500}: names of choices in
     # lower case, several of a kind as a list ({"layers": ["_blocks.10"]}), arrays for tensors (a label map, a map that
-    # is given).
+    # is given), tables for what has parameters of its own ({"properties": [{"parametric": {"change": "blur"}}]}).
     parameters: Mapping[str, Any]
     # Quality metrics of each map: names, or names with parameters, as {"srg": {}, "pointing_game": {"mask": m}}.
     metrics: Iterable[str] | Mapping[str, Mapping[str, Any]]
@@ -83,7 +83,7 @@ def build(source: Source, question: Question) -> ExplainRequest:
     request = ExplainRequest(
         models=[_model(m) for m in _several(question.get("model", ()))],
         input=source.message,
-        outputs=_outputs(question.get("outputs"), source),
+        outputs=_outputs(question.get("outputs"), source, maps=name not in MAPLESS),
         metrics=_metrics(question.get("metrics") or ()),
         **{name: method},
     )
@@ -162,13 +162,13 @@ def _link(word: str | None) -> types_pb2.Link:
     return types_pb2.LINK_UNSPECIFIED if word is None else links[word]
 
 
-def _outputs(wanted: Iterable[str] | None, source: Source) -> types_pb2.Outputs:
+def _outputs(wanted: Iterable[str] | None, source: Source, *, maps: bool) -> types_pb2.Outputs:
     """The outputs asked for; by default the maps, and for an image file the overlay, which only the service can place.
 
     Where in the image the map lies follows from the model's resize and crop, which the service knows.
     """
     if wanted is None:
-        return types_pb2.Outputs(overlay=source.message.HasField("image"))
+        return types_pb2.Outputs(overlay=maps and source.message.HasField("image"))
     known = set(types_pb2.Outputs.DESCRIPTOR.fields_by_name)
     wanted = set(wanted)
     for name in wanted - known:

@@ -1,11 +1,11 @@
 """Answers: an `Explanation` has one `Result` for each model, target and property."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from google.protobuf import json_format
@@ -14,10 +14,12 @@ from PIL import Image
 from sidelight_proto.v1 import types_pb2
 from sidelight_proto.v1.explanation_pb2 import ExplainRequest, ExplainResponse
 
-from sidelight_client import notebook, pictures, summary, tables, tensors
+from sidelight_client import curve, notebook, pictures, summary, tables, tensors
 from sidelight_client.attributions import Attribution
+from sidelight_client.drawing import Drawing
 from sidelight_client.errors import InvalidRequest
 from sidelight_client.inputs import Source
+from sidelight_client.interventions import Intervention
 from sidelight_client.optimised import Optimised, Rationale
 
 MapKey = tuple[types_pb2.MapKind, types_pb2.Resolution]
@@ -71,6 +73,8 @@ class Result:
     attributions: tuple[Attribution, ...] = ()
     # Of mask optimisation: how the mask, which is `map`, was come by, and what it is worth. None for other methods.
     optimised: Optimised | None = None
+    # Of interventional methods: what a property did to the explained number. None for other methods.
+    intervention: Intervention | None = None
 
     @property
     def model(self) -> str:
@@ -106,7 +110,7 @@ class Result:
         return self.message.target.scale
 
     @property
-    def intervention(self) -> str:
+    def property_name(self) -> str:
         """The intervened property; empty where the method has none."""
         return self.message.property
 
@@ -162,18 +166,23 @@ class Result:
 
     @property
     def value(self) -> float:
-        """The explained number on the input."""
+        """The explained number on the input; of interventional methods on the unedited one."""
         return self.message.instance_output_value
 
     @property
     def baseline_value(self) -> float:
-        """The explained number on the baseline."""
+        """The explained number on the baseline; of interventional methods, which have none, at the first strength."""
         return self.message.baseline_output_value
 
     @property
     def evaluations(self) -> int:
         """Model evaluations spent."""
         return self.message.evaluations
+
+    @property
+    def edits(self) -> int:
+        """Image edits made for the property, shared by all models and targets of the request."""
+        return self.message.edits
 
     @property
     def rows_done(self) -> int:
@@ -212,6 +221,22 @@ class Result:
         """A line for each attribution: target T, result R, error E, |E|/|T|, the largest part of E, evaluations."""
         return tables.text(tables.attributions(self))
 
+    def curve(self) -> Image.Image:
+        """Of interventional methods: the response curve, the chosen frames with their outputs, and the test, RGB.
+
+        Raises ValueError for other methods.
+        """
+        return self._drawn().image()
+
+    def curve_svg(self) -> str:
+        """The same as SVG, which holds the frames, for HTML. Raises ValueError for methods that do not intervene."""
+        return self._drawn().svg()
+
+    def _drawn(self) -> Drawing:
+        if self.intervention is None:
+            raise ValueError("there is no curve: the method does not intervene on any property")
+        return curve.draw(self)
+
     def overlay(self, image: Image.Image | None = None) -> Image.Image:
         """The map over the input, RGBA, transparent outside the model's crop.
 
@@ -231,7 +256,9 @@ class Result:
 
     @property
     def pictured(self) -> Image.Image | None:
-        """The overlay, where one can be had."""
+        """The overlay, where one can be had; of interventional methods the curve."""
+        if self.intervention is not None:
+            return self.curve()
         if not self.message.overlay_png:
             picture = self._source_picture()
             if picture is None or self._map_for(picture) is None:
@@ -249,6 +276,8 @@ class Result:
     def __repr__(self) -> str:
         error = self.relative_standard_error
         shape = f"map {'×'.join(map(str, self.map.shape))}" if self.map is not None else "no map"
+        if self.intervention is not None:
+            shape = f"{len(self.intervention.strengths)} strengths"
         parts = [
             f"{self.model}@{self.version}",
             self.target_name,
@@ -258,6 +287,7 @@ class Result:
             self.stop_reason + ("" if error is None else f", error {error:.1%}"),
             *(f"{summary.attributed(a)}" for a in self.attributions[:1]),
             *(summary.worth(o) for o in [self.optimised] if o is not None),
+            *(f"{i.property}: {curve.headline(i)}" for i in [self.intervention] if i is not None),
             *(f"warning: {w}" for w in self.warnings),
         ]
         return f"<Result {' · '.join(parts)}>"
@@ -281,6 +311,7 @@ class Explanation:
     @classmethod
     def decode(cls, message: ExplainResponse, source: Source | None, chunks: tensors.Chunks) -> "Explanation":
         """The answer with its tensors as arrays. Raises ProtocolError where they do not fit their description."""
+        frames: Frames = {}  # the first result of a model and property has them for all its targets
         results = (
             Result(
                 r,
@@ -289,6 +320,7 @@ class Explanation:
                 chunks.decode(r.labels) if r.HasField("labels") else None,
                 tuple(Attribution.decode(a, chunks) for a in r.attributions),
                 Optimised.decode(r.optimised, chunks) if r.HasField("optimised") else None,
+                _intervention(r, frames) if r.HasField("intervention") else None,
             )
             for r in message.results
         )
@@ -326,10 +358,13 @@ class Explanation:
         return tuple(self.message.warnings)
 
     def table(self) -> str:
-        """The attributions of every result, a table for each; empty for methods that make none.
+        """The attributions of every result, a table for each; of interventions a line for each; else empty.
 
         print(client.explain("cat.jpg", model="resnet50", method="compare", link="logit").table())
         """
+        intervened = [result for result in self.results if result.intervention is not None]
+        if intervened:
+            return tables.text(tables.interventions(intervened))
         return "\n".join(result.table() for result in self.results if result.attributions)
 
     def replay_request(self) -> ExplainRequest:
@@ -354,6 +389,8 @@ class Explanation:
         lean.CopyFrom(self.message)
         for result in lean.results:
             result.ClearField("overlay_png")
+            for frame in result.intervention.frames if result.HasField("intervention") else ():
+                frame.ClearField("png")
             for tensor in _tensors(result):
                 tensor.ClearField("contents")
                 tensor.ClearField("chunk_id")
@@ -364,6 +401,8 @@ class Explanation:
 
         Maps of a comparison and attributions at layers go into attributions.npz, by their names; the terms of an
         optimised mask's objective into optimised.npz. For a text answer.html shows its words coloured by their scores.
+        Of interventions curve.png, series.csv, series.json and frame-<place>.png for each chosen frame, and all results
+        in one answer.html that needs no other file.
         The second result's files are called overlay-2.png and so on. Makes the folder; returns what it wrote.
         """
         folder = Path(folder)
@@ -372,8 +411,10 @@ class Explanation:
         for number, result in enumerate(self.results, start=1):
             suffix = "" if number == 1 else f"-{number}"
             if (picture := result.pictured) is not None:
-                written.append(folder / f"overlay{suffix}.png")
+                written.append(folder / f"{'overlay' if result.intervention is None else 'curve'}{suffix}.png")
                 picture.save(written[-1])
+            if result.intervention is not None:
+                written += _save_series(result.intervention, folder, suffix)
             for name in ("map", "standard_error", "map_at_input", "labels"):
                 if (values := getattr(result, name)) is not None:
                     written.append(folder / f"{name}{suffix}.npy")
@@ -383,7 +424,8 @@ class Explanation:
                 if arrays:
                     written.append(folder / f"{name}{suffix}.npz")
                     np.savez(written[-1], **arrays)  # type: ignore[arg-type]  # numpy's stubs take the names for flags
-        if self.source is not None and self.source.text is not None:
+        intervened = any(result.intervention is not None for result in self.results)
+        if intervened or (self.source is not None and self.source.text is not None):
             written.append(folder / "answer.html")
             written[-1].write_text(notebook.page(self), encoding="utf-8")
         written.append(folder / "answer.json")
@@ -408,6 +450,27 @@ def _arrays(attributions: tuple[Attribution, ...]) -> dict[str, np.ndarray]:
     maps = {a.attribution: a.map for a in attributions if a.map is not None}
     features = {f"{a.attribution}.{name}": values for a in attributions for name, values in a.features.items()}
     return maps | features
+
+
+Frames: TypeAlias = dict[tuple[str, str, str], Sequence[types_pb2.Frame]]
+
+
+def _intervention(result: types_pb2.Result, frames: Frames) -> Intervention:
+    """With the frames of its model and property, which `frames` remembers."""
+    model, told = result.model.model, result.intervention
+    shown = frames.setdefault((model.name, model.version, result.property), told.frames)
+    return Intervention.decode(told, result.property, shown)
+
+
+def _save_series(found: Intervention, folder: Path, suffix: str) -> list[Path]:
+    """The series as tables, and its chosen frames."""
+    written = [folder / f"series{suffix}.csv", folder / f"series{suffix}.json"]
+    written[0].write_text(found.csv(), encoding="utf-8")
+    written[1].write_text(json.dumps(found.rows(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for frame in found.frames:
+        written.append(folder / f"frame{suffix}-{frame.index}.png")
+        written[-1].write_bytes(frame.png)
+    return written
 
 
 def _tensors(result: types_pb2.Result) -> Iterator[types_pb2.Tensor]:

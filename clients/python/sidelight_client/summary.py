@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from sidelight_client import pictures
+from sidelight_client import curve, pictures
 
 if TYPE_CHECKING:
     from sidelight_client.attributions import Attribution
+    from sidelight_client.interventions import Intervention
     from sidelight_client.optimised import Optimised, Rationale
     from sidelight_client.results import Result, Unit
 
@@ -28,13 +29,15 @@ def facts(result: "Result") -> list[tuple[str, str]]:
     if result.top_classes:
         top = result.top_classes[0]
         lines.append(("predicted", f"{top.name}, {result.top_classes_scale} {top.value:.4g}"))
+    intervention = result.intervention
+    ground = "on the baseline" if intervention is None else "at the first strength"
     lines += [
         ("explained", result.target_name),
-        (result.scale, f"{result.value:.4g} (on the baseline {result.baseline_value:.4g})"),
+        (result.scale, f"{result.value:.4g} ({ground} {result.baseline_value:.4g})"),
         ("evaluations", f"{result.evaluations}, {result.stop_reason.replace('_', ' ')}"),
     ]
-    if result.intervention:
-        lines.append(("property", result.intervention))
+    if intervention is not None:
+        lines += intervened(result, intervention)
     if result.twin_gap is not None:
         lines.append(("twin", f"differs from the served model by {result.twin_gap:.1g} of its largest output"))
     if len(result.attributions) == 1:
@@ -52,6 +55,30 @@ def facts(result: "Result") -> list[tuple[str, str]]:
         lines.append(("standard error", f"{result.relative_standard_error:.2%} of the map's range"))
     for name, found in result.metrics.items():
         lines.append((name, ", ".join(f"{key} {value:.4g}" for key, value in found.values.items()) or "not measured"))
+    return lines
+
+
+def intervened(result: "Result", found: "Intervention") -> list[tuple[str, str]]:
+    """What a property did: how much, how surely, and what it cost."""
+    first, last = (curve.with_unit(x, found.unit) for x in (found.strengths[0], found.strengths[-1]))
+    estimated = ", estimated" if found.estimated else ""
+    lines = [
+        ("property", f"{found.property}, {first} to {last} by {found.editor}"),
+        (
+            "score S",
+            f"{found.score:.4g} over N = {found.count}{estimated} ({found.score_with_original:.4g} with the input)",
+        ),
+        ("test", curve.order(found)),
+        ("moves by", f"{found.total_variation:.4g} in all, {found.signed_mean:+.4g} a step"),
+        ("flips", curve.flips(found)),
+    ]
+    if found.gradient is not None and found.unit:
+        lines.append(("gradient", f"{found.gradient:.4g} per {found.unit}"))
+    lines.append(("shift", f"{found.reconstruction_shift:+.4g} from the input to the first strength"))
+    for name, one in found.dependence.items():
+        lines.append((name.replace("_", " "), f"{one.value:.4g}, p = {one.p_value:.2g}"))
+    remembered = "" if result.edits else " (the frames were there already)"
+    lines.append(("edits", f"{result.edits}{remembered}"))
     return lines
 
 

@@ -1,8 +1,10 @@
 """What this service offers, as the catalogue's messages."""
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import groupby
 
 from sidelight_proto.v1 import catalogue_pb2, types_pb2
 from sidelight_proto.v1.explanation_pb2 import GetCatalogueRequest, GetCatalogueResponse
@@ -10,6 +12,7 @@ from sidelight_proto.v1.explanation_pb2 import GetCatalogueRequest, GetCatalogue
 import sidelight
 from sidelight.core import metric, registry
 from sidelight.core.ask import Forward
+from sidelight.core.editor import kinds
 from sidelight.core.params import kind_of
 from sidelight.core.predictor import ModelSpec, TensorSpec
 from sidelight.engine.engine import Engine
@@ -17,6 +20,7 @@ from sidelight.rpc.baselines import asked_baseline
 from sidelight.rpc.encode import UNARY_BYTES, executor
 from sidelight.rpc.roster import Offer, Roster, State
 from sidelight.rpc.sources import Limits
+from sidelight.rpc.studio import Studio
 
 MODALITIES = ("image", "text", "tokens")
 
@@ -31,7 +35,9 @@ class Static:
     max_duration: float
 
 
-def catalogue(request: GetCatalogueRequest, roster: Roster, engine: Engine, static: Static) -> GetCatalogueResponse:
+def catalogue(
+    request: GetCatalogueRequest, roster: Roster, studio: Studio, engine: Engine, static: Static
+) -> GetCatalogueResponse:
     """Everything, or one model. Raises Unknown for a model that is not configured."""
     states = [roster.find(request.model)] if request.HasField("model") else roster.states()
     limits = catalogue_pb2.Limits(
@@ -46,6 +52,7 @@ def catalogue(request: GetCatalogueRequest, roster: Roster, engine: Engine, stat
         service_version=sidelight.__version__,
         methods=[*map(_method, registry.methods().values()), *_absent_methods()],
         models=[_model(state, engine) for state in states],
+        editors=_editors(studio),
         metrics=[*map(_metric, metric.metrics().values())],
         limits=limits,
     )
@@ -57,7 +64,7 @@ def _method(method: registry.Method) -> catalogue_pb2.MethodEntry:
         summary=method.summary,
         paper=method.paper,
         needs=method.needs,
-        parameters=[_parameter(f) for f in dataclasses.fields(method.params)],
+        parameters=_parameters(method.params),
         available=True,
         baselines=_baselines(method),
     )
@@ -81,21 +88,46 @@ def _parameter(field: dataclasses.Field) -> catalogue_pb2.ParameterEntry:
     default = field.default.value if isinstance(field.default, Enum) else field.default
     if isinstance(default, tuple):
         default = ", ".join(v.value if isinstance(v, Enum) else str(v) for v in default)
+    kind = kind_of(field)
+    choices = field.metadata["one_of"]() if kind == "one of" else (m.value for m in field.metadata.get("choices", ()))
     return catalogue_pb2.ParameterEntry(
         name=field.name,
-        type=kind_of(field),
-        default="" if default is None else str(default),
+        type=kind,
+        default="" if default is None or kind == "picture" else str(default),
         low=field.metadata.get("low"),
         high=field.metadata.get("high"),
         open=field.metadata.get("open", False),
         description=field.metadata["what"],
-        choices=[member.value for member in field.metadata.get("choices", ())],
+        choices=choices,
+        parameters=_parameters(field.metadata["records"]) if kind == "records" else (),
     )
 
 
+def _parameters(kind: type) -> list[catalogue_pb2.ParameterEntry]:
+    return [_parameter(f) for f in dataclasses.fields(kind)]
+
+
 def _metric(found: metric.Metric) -> catalogue_pb2.PluginEntry:
-    parameters = [_parameter(f) for f in dataclasses.fields(found.params)]
+    parameters = _parameters(found.params)
     return catalogue_pb2.PluginEntry(name=found.name, summary=found.summary, available=True, parameters=parameters)
+
+
+def _editors(studio: Studio) -> Iterator[catalogue_pb2.PluginEntry]:
+    """The kinds of editors; one that needs weights is there where at least one of it can be asked."""
+    for name, several in groupby(studio.states(), key=lambda state: state.kind):
+        states = list(several)
+        kind = kinds().get(name)
+        there = [state for state in states if state.editor is not None]
+        reasons = dict.fromkeys(state.reason for state in states if state.editor is None)
+        yield catalogue_pb2.PluginEntry(
+            name=name,
+            summary=kind.summary if kind else "",
+            paper=kind.paper if kind else "",
+            available=bool(there),
+            unavailable_reason="" if there else "; ".join(reasons),
+            parameters=_parameters(kind.params) if kind else (),
+            configured=[state.name for state in there] if kind and kind.weights else (),
+        )
 
 
 def _model(state: State, engine: Engine) -> catalogue_pb2.ModelEntry:

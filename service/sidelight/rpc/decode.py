@@ -19,9 +19,19 @@ from sidelight.core.registry import Method
 from sidelight.core.stream import Stream
 from sidelight.predictors.fit import Geometry
 from sidelight.rpc.baselines import asked_baseline, check_baseline, resolved_baseline
+from sidelight.rpc.canvas import canvas, fitting
+from sidelight.rpc.interventions import (
+    Intervention,
+    check_editable,
+    check_series,
+    interventions,
+    refuse_maps,
+)
 from sidelight.rpc.parameters import decode_parameters, placed
 from sidelight.rpc.roster import Offer, Roster
-from sidelight.rpc.sources import Limits, Placed, Source, decode_source
+from sidelight.rpc.series import decode_series
+from sidelight.rpc.sources import Encoded, Limits, Pixels, Placed, Source, decode_source
+from sidelight.rpc.studio import Studio
 from sidelight.rpc.targets import TargetQuestion, decode_target
 from sidelight.rpc.violations import Violations
 
@@ -56,9 +66,10 @@ class Part:
         own = own if most is None else min(own, most)
         shape = self.job.input.shape
         measured = sum(m.cost(p, shape, self.target.most) + own * m.reruns(p) for m, p in self.metrics)
-        ends = 4 if getattr(self.job.input, "from_segments", "") else 2  # again over the baseline that is made
+        both = 2 if method.maps else 1  # the input, and its baseline
+        ends = 4 if getattr(self.job.input, "from_segments", "") else both  # again over the baseline that is made
         if self.asked(method).variant:
-            ends += 2 + 2 * len(self.job.others)  # of the twin; each further baseline on both
+            ends += both + 2 * len(self.job.others)  # of the twin; each further baseline on both
             ends += isinstance(self.job.input, TextInput) and getattr(self.job.twin, "ids", None) is not None
         return ends + own + measured
 
@@ -90,11 +101,19 @@ class Question:
     tolerance: float | None
     allow_partial: bool
     outputs: Outputs
+    interventions: tuple[Intervention, ...] = ()
 
     @property
-    def said_baseline(self) -> types_pb2.Baseline:
-        """The baseline with all that it leaves to the models' inputs filled in."""
+    def said_baseline(self) -> types_pb2.Baseline | None:
+        """The baseline with all that it leaves to the models' inputs filled in; None where the method has none."""
+        if not self.method.maps:
+            return None
         return resolved_baseline(self.baseline, [part.job.input for part in self.parts])
+
+    @property
+    def edits(self) -> int:
+        """Image edits expected, at most."""
+        return sum(one.most for one in self.interventions)
 
     @property
     def rows(self) -> int:
@@ -102,9 +121,12 @@ class Question:
         return sum(part.rows(self.method, self.max_evaluations) for part in self.parts)
 
 
-def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = "") -> Question:
+def decode(
+    request: ExplainRequest, roster: Roster, limits: Limits, name: str = "", studio: Studio | None = None
+) -> Question:
     """Check the whole request, called `name` where it has no id. Slow (images, endpoints): never on the event loop.
 
+    studio: the editors, which methods that intervene need.
     Raises InvalidRequest naming all fields that could be told wrong at once; Unknown, Unsupported or Unavailable for
     what the models and methods here cannot do.
     """
@@ -115,16 +137,21 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
         metrics = _metrics(request)
     _common(request, wrong)
     offers = _models(request, roster, wrong)
-    outputs = _outputs(request)
+    if not method.maps:
+        refuse_maps(request, method, wrong)
+    outputs = _outputs(request, method)
     wrong.settle()
     check_baseline(request.baseline, method)
     specs = [_spec(offer, ref) for offer, ref in offers]
     baseline = asked_baseline(request.baseline, method, params, specs[0].modality)
-    source = decode_source(request.input, limits)
+    edits = "edit" in method.needs
+    if edits:
+        check_editable(request, method, specs)
+    source = _source(request, limits, series=edits)
     seed = request.seed if request.HasField("seed") else secrets.randbits(SEED_BITS)
     stream = Stream(seed)
     tolerance = request.budget.tolerance if request.budget.HasField("tolerance") else None
-    parts = []
+    asked = []
     for (offer, _), spec in zip(offers, specs, strict=True):
         with wrong.gathered():
             target = decode_target(request.target, spec, spec.classes or _probed(offer, spec), limits.max_targets)
@@ -135,6 +162,16 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
         wrong.settle()
         if "gradient" in method.needs:
             offer.need_twin(spec.version, method)
+        asked.append((offer, spec, target, found))
+    edited: tuple[Intervention, ...] = ()
+    if edits:
+        assert studio is not None and isinstance(source, Encoded | Pixels)  # as `check_editable` saw to
+        check_series(source, method.name, params)
+        on = canvas(source, specs)
+        params, edited = interventions(params, on, stream.child("edit"), studio, limits, method.name)
+    sequences = tuple(one.edits for one in edited)
+    parts = []
+    for offer, spec, target, found in asked:
         job = Job(
             offer.model(spec.version),
             found.input,
@@ -144,6 +181,8 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
             others=found.others,
             at_layer=found.at_layer,
             twin=offer.twin_of(spec.version),
+            sequences=sequences,
+            fit=fitting(source, spec) if isinstance(source, Encoded | Pixels) else None,
         )
         chosen = placed(params, found.input, found.where, method.name)
         _makes_baseline(method, found.input, request)
@@ -155,8 +194,10 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
         for i, (m, p) in enumerate(measured):
             _check_metric(i, m, p, found.input)
         parts.append(Part(offer, spec, job, target, found.where, chosen, measured))
-    if (results := sum(part.target.most for part in parts)) > limits.max_targets:
-        raise InvalidRequest("target", f"at most {limits.max_targets} results, of all models together, not {results}")
+    if (results := sum(part.target.most for part in parts) * max(1, len(edited))) > limits.max_targets:
+        raise InvalidRequest(
+            "target", f"at most {limits.max_targets} results, of all models and properties together, not {results}"
+        )
     return Question(
         request=request,
         baseline=baseline,
@@ -169,7 +210,17 @@ def decode(request: ExplainRequest, roster: Roster, limits: Limits, name: str = 
         tolerance=tolerance,
         allow_partial=request.budget.allow_partial,
         outputs=outputs,
+        interventions=edited,
     )
+
+
+def _source(request: ExplainRequest, limits: Limits, *, series: bool) -> Source:
+    if request.input.WhichOneof("kind") != "series":
+        return decode_source(request.input, limits)
+    if not series:
+        able = ", ".join(m.name for m in registry.methods().values() if "edit" in m.needs)
+        raise InvalidRequest("input.series", f"is for methods that intervene ({able}); send one image")
+    return decode_series(request.input, limits)
 
 
 def _spec(offer: Offer, ref: types_pb2.ModelRef) -> ModelSpec:
@@ -261,11 +312,12 @@ def _models(request: ExplainRequest, roster: Roster, wrong: Violations) -> list[
     return found
 
 
-def _outputs(request: ExplainRequest) -> Outputs:
+def _outputs(request: ExplainRequest, method: Method) -> Outputs:
+    """What is asked for, or stands where nothing is; a method without maps has neither map nor error to leave out."""
     o = request.outputs
     return Outputs(
-        map=o.map if o.HasField("map") else True,
-        standard_error=o.standard_error if o.HasField("standard_error") else True,
+        map=method.maps and (o.map if o.HasField("map") else True),
+        standard_error=method.maps and (o.standard_error if o.HasField("standard_error") else True),
         map_at_input=o.map_at_input,
         overlay=o.overlay,
         segments=o.segments,

@@ -13,6 +13,7 @@ from sidelight_proto.v1 import types_pb2
 from sidelight_proto.v1.explanation_pb2 import EstimateCostResponse, ExplainRequest, ExplainResponse
 
 from sidelight.core.ask import Forward, Model
+from sidelight.core.effect import Interventions
 from sidelight.core.errors import Cancelled, DeadlineExceeded, Unavailable
 from sidelight.core.explanation import Explanation, explain
 from sidelight.core.sweep import Plan, together
@@ -26,6 +27,7 @@ from sidelight.rpc.encode import Spent, encode, set_timing
 from sidelight.rpc.observer import RpcObserver, request_id
 from sidelight.rpc.roster import Roster
 from sidelight.rpc.sources import Limits
+from sidelight.rpc.studio import Studio
 
 T = TypeVar("T")
 REPLY = 0.05  # seconds kept for the answer to a deadline that was missed
@@ -60,15 +62,16 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Expected cost: evaluations, and seconds by lane; and the baseline of a request that names none."""
+    """Expected cost: evaluations, edits at most, and seconds by lane; and the baseline of a request that names none."""
 
     evaluations: int
+    edits: int
     lanes: dict[str, float]
     baseline: types_pb2.Baseline | None
 
     def encode(self, gate: Gate) -> EstimateCostResponse:
         """With the work that `gate` has admitted in front of it."""
-        response = EstimateCostResponse(evaluations=self.evaluations, baseline=self.baseline)
+        response = EstimateCostResponse(evaluations=self.evaluations, edits=self.edits, baseline=self.baseline)
         response.expected.FromNanoseconds(round(max(self.lanes.values()) * 1e9))
         response.expected_with_queue.FromNanoseconds(round(gate.expected(self.lanes) * 1e9))
         return response
@@ -84,12 +87,13 @@ class Desk:
         roster: Roster,
         limits: Limits,
         observer: RpcObserver,
+        studio: Studio,
         *,
         max_duration: float = 600.0,
         threads: int = 2,
     ) -> None:
         self.engine, self.gate, self.roster, self.limits = engine, gate, roster, limits
-        self.observer, self.max_duration = observer, max_duration
+        self.observer, self.studio, self.max_duration = observer, studio, max_duration
         self._threads = ThreadPoolExecutor(threads, "codec", alone)
         self._draining = False
 
@@ -99,7 +103,7 @@ class Desk:
             raise Unavailable("the service is shutting down", retry_after=5.0)
         if deadline.remaining <= 0:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
-        question = await self._aside(decode, request, self.roster, self.limits, request_id.get())
+        question = await self._aside(decode, request, self.roster, self.limits, request_id.get(), self.studio)
         if request.id:
             request_id.set(question.id)
         return question
@@ -113,8 +117,11 @@ class Desk:
             lane = part.offer.rows_by(model).lane
             seconds = self._seconds_per_row(part, model) * (BACKWARD if backward else 1)
             lanes[lane] = lanes.get(lane, 0.0) + part.rows(question.method, question.max_evaluations) * seconds
+        for one in question.interventions:
+            seconds = one.most * (self.engine.seconds_per_row(one.edits.prepared.ask) or 0.0)
+            lanes[one.editor.lane] = lanes.get(one.editor.lane, 0.0) + seconds
         named = question.request.baseline.WhichOneof("kind")
-        return Estimate(question.rows, lanes, None if named else question.said_baseline)
+        return Estimate(question.rows, question.edits, lanes, None if named else question.said_baseline)
 
     def _seconds_per_row(self, part: Part, model: Model) -> float:
         """Measured for this version, else for the one that was probed; 0 where nothing is known yet."""
@@ -152,7 +159,7 @@ class Desk:
             )
             try:
                 async for news in mailbox:
-                    admission.progress(news.rows / estimate.evaluations)
+                    admission.progress((news.rows + news.edits) / (estimate.evaluations + estimate.edits))
                     await progress(news)
                 done = await mailbox.result()
             finally:
@@ -167,13 +174,18 @@ class Desk:
 
     def _tell(self, question: Question, done: tuple[Explanation, ...]) -> None:
         for explanation in done:
-            name, stop = explanation.job.model.name, explanation.stop
+            name, stop, result = explanation.job.model.name, explanation.stop, explanation.result
             self.observer.answered(question.method.name, name, explanation.converged, stop.value)
-            for first, *_ in explanation.result.accounts:
-                if math.isfinite(first.error):
-                    self.observer.attribution_error(question.method.name, name, first.error_relative)
             if explanation.twin_gap is not None:
                 self.observer.twin_gap(name, explanation.twin_gap)
+            if isinstance(result, Interventions):
+                for response in result.responses:
+                    for effect in response.effects:
+                        self.observer.property_gradient(name, response.editor, effect.score)
+                continue
+            for first, *_ in result.accounts:
+                if math.isfinite(first.error):
+                    self.observer.attribution_error(question.method.name, name, first.error_relative)
 
     async def _aside(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)

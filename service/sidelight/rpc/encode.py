@@ -4,21 +4,24 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import singledispatch
+from typing import cast
 
 import torch
 from sidelight_proto.v1 import types_pb2
 from sidelight_proto.v1.explanation_pb2 import ExplainRequest, ExplainResponse, TensorChunk
 
 import sidelight
+from sidelight.core.effect import Interventions
 from sidelight.core.errors import Exhausted
 from sidelight.core.explanation import Explanation
 from sidelight.core.inputs import ImageInput, Input, TextInput, TokenInput
-from sidelight.core.job import Segments
+from sidelight.core.job import Saliency, Segments
 from sidelight.core.metric import Measure, Metric
 from sidelight.core.sweep import Stop
 from sidelight.predictors.fit import unfit
 from sidelight.rpc.accounts import account_bytes, encode_account
 from sidelight.rpc.decode import Part, Question
+from sidelight.rpc.intervened import encode_frames, encode_intervention, intervention_bytes, intervention_warnings
 from sidelight.rpc.optimised import encode_optimised, optimised_bytes, optimised_warnings, unsettled
 from sidelight.rpc.overlay import overlay
 from sidelight.rpc.parameters import encode_agreed, encode_parameters
@@ -62,7 +65,8 @@ def tensor_bytes(question: Question) -> int:
         labels = 2 * math.prod(part.job.input.shape) * question.outputs.segments  # of 8 bytes each
         accounts = account_bytes(part.job, part.params, features=question.outputs.features, maps=question.outputs.map)
         optimised = optimised_bytes(part.job, part.params, features=question.outputs.features)
-        total += part.target.most * (4 * (own + at_input + labels) + accounts + optimised)
+        series = sum(intervention_bytes(len(sequence.strengths)) for sequence in part.job.sequences)
+        total += part.target.most * (4 * (own + at_input + labels) + accounts + optimised + series)
     return total
 
 
@@ -74,12 +78,15 @@ def check_size(size: int, limit: int, stream: bool) -> None:
 
 
 def overlay_room(question: Question) -> int:
-    """Bytes that the overlays of a unary answer may take beside its tensors."""
+    """Bytes that the overlays or frames of a unary answer may take beside its tensors."""
     return max(MIB >> 4, min(OVERLAY_BYTES, UNARY_BYTES - tensor_bytes(question) - (MIB >> 2)))
 
 
 def encode(question: Question, done: Sequence[Explanation], room: int) -> ExplainResponse:
-    """The answer, but for its timing, its overlays in `room` bytes. Slow (large maps, PNG): never on the event loop."""
+    """The answer, but for its timing, its overlays or frames in `room` bytes.
+
+    Slow (large maps, PNG): never on the event loop.
+    """
     count = sum(len(e.instance) for e in done)
     response = ExplainResponse(
         id=question.id,
@@ -90,6 +97,9 @@ def encode(question: Question, done: Sequence[Explanation], room: int) -> Explai
         warnings=[*question.source.warnings, *_shared_warnings(question)],
     )
     for part, explanation in zip(question.parts, done, strict=True):
+        if isinstance(explanation.result, Interventions):
+            response.results.extend(_intervened(question, part, explanation, room // len(done)))
+            continue
         for t in range(len(explanation.instance)):
             response.results.append(_result(question, part, explanation, t, room // count))
     response.resolved.CopyFrom(_resolved(question, done))
@@ -131,30 +141,51 @@ def chunks(tensors: Sequence[bytes]) -> Iterator[TensorChunk]:
             yield TensorChunk(chunk_id=chunk_id, offset=offset, data=contents[offset : offset + CHUNK_BYTES])
 
 
-def _result(question: Question, part: Part, e: Explanation, t: int, overlay_bytes: int) -> types_pb2.Result:
-    spec, wanted, saliency = part.spec, question.outputs, e.result
-    scores = saliency.maps[t]
-    error = None if saliency.standard_error is None else saliency.standard_error[t]
-    best, scale = top_classes(spec, e.outputs[:1])
-    relative = None if saliency.relative_error is None else saliency.relative_error[t]
-    from_, to = _between(e, t)
-    result = types_pb2.Result(
+def _common(part: Part, e: Explanation, t: int) -> types_pb2.Result:
+    """What the results of all methods tell, but for what is to be doubted."""
+    best, scale = top_classes(part.spec, e.outputs[:1])
+    return types_pb2.Result(
         model=_provenance(part, e.twin_gap),
-        target=encode_target(e.job.target, t, part.target.names, spec, e.outputs[:1]),
-        units=units(e.job.input, scores, error),
-        baseline_output_value=from_,
-        instance_output_value=to,
+        target=encode_target(e.job.target, t, part.target.names, part.spec, e.outputs[:1]),
         evaluations=e.evaluations,
-        edits=e.edits,
         rows_done=e.rows_done,
         stop_reason=STOP[e.stop],
         converged=e.converged,
-        relative_standard_error=relative,
-        warnings=_warnings(part, e, t, relative),
         top_classes=best,
         top_classes_scale=scale,
-        metrics=[_measured(m, measure, t) for (m, _), measure in zip(part.metrics, e.measures, strict=True)],
     )
+
+
+def _intervened(question: Question, part: Part, e: Explanation, room: int) -> Iterator[types_pb2.Result]:
+    """One for each property and target, the frames of all properties in `room` bytes."""
+    responses = cast(Interventions, e.result).responses
+    for response, asked in zip(responses, question.interventions, strict=True):
+        frames = encode_frames(response, room // len(question.interventions))
+        for t in range(len(e.instance)):
+            result = _common(part, e, t)
+            result.property = response.name
+            result.edits = response.edits
+            result.instance_output_value = e.instance[t].item()
+            result.baseline_output_value = response.effects[t].outputs[0].item()
+            shown = [] if t else frames  # they are the same for all targets
+            result.intervention.CopyFrom(encode_intervention(response, t, part.spec, asked, shown))
+            result.warnings.extend([*_uncarded(part), *intervention_warnings(response, t), *_cut_short(e)])
+            yield result
+
+
+def _result(question: Question, part: Part, e: Explanation, t: int, overlay_bytes: int) -> types_pb2.Result:
+    wanted, saliency = question.outputs, _saliency(e)
+    scores = saliency.maps[t]
+    error = None if saliency.standard_error is None else saliency.standard_error[t]
+    relative = None if saliency.relative_error is None else saliency.relative_error[t]
+    result = _common(part, e, t)
+    result.units.extend(units(e.job.input, scores, error))
+    result.baseline_output_value, result.instance_output_value = _between(e, t)
+    result.edits = e.edits
+    if relative is not None:
+        result.relative_standard_error = relative
+    result.warnings.extend(_warnings(part, e, t, relative))
+    result.metrics.extend(_measured(m, measure, t) for (m, _), measure in zip(part.metrics, e.measures, strict=True))
     axes = ("height", "width") if isinstance(e.job.input, ImageInput) else ("unit",)
     attribution, method = types_pb2.MAP_KIND_ATTRIBUTION, types_pb2.RESOLUTION_METHOD
     if saliency.accounts:
@@ -185,9 +216,15 @@ def _result(question: Question, part: Part, e: Explanation, t: int, overlay_byte
     return result
 
 
+def _saliency(e: Explanation) -> Saliency:
+    """What methods with maps come to."""
+    return cast(Saliency, e.result)
+
+
 def _between(e: Explanation, t: int) -> tuple[float, float]:
     """The explained number on the baseline and on the input: as the attribution had them, where it has its own."""
-    if e.result.accounts and math.isfinite((first := e.result.accounts[t][0]).target):
+    accounts = _saliency(e).accounts
+    if accounts and math.isfinite((first := accounts[t][0]).target):
         return first.baseline_output, first.output
     return e.baseline[t].item(), e.instance[t].item()
 
@@ -256,9 +293,7 @@ def _(x: TokenInput, scores: torch.Tensor, error: torch.Tensor | None) -> list[t
 
 
 def _warnings(part: Part, e: Explanation, t: int, relative: float | None) -> list[str]:
-    found: list[str] = []
-    if not part.spec.carded:
-        found.append("no model card: what the outputs mean is not known, and the image may be prepared wrongly")
+    found = [*_uncarded(part)]
     if relative is not None and relative > 1:
         found.append("the map varies less than its standard error: allow more evaluations before reading it")
     b, x = _between(e, t)
@@ -269,11 +304,19 @@ def _warnings(part: Part, e: Explanation, t: int, relative: float | None) -> lis
     for (metric, _), measure in zip(part.metrics, e.measures, strict=True):
         if isinstance(measure, str):
             found.append(f"metric {metric.name} was not measured: {measure}")
-    if e.result.optimised:
-        found += optimised_warnings(e.result.optimised[t], e.job, part.params)
+    if optimised := _saliency(e).optimised:
+        found += optimised_warnings(optimised[t], e.job, part.params)
+    return [*found, *_cut_short(e)]
+
+
+def _uncarded(part: Part) -> Iterator[str]:
+    if not part.spec.carded:
+        yield "no model card: what the outputs mean is not known, and the image may be prepared wrongly"
+
+
+def _cut_short(e: Explanation) -> Iterator[str]:
     if e.stop is Stop.DEADLINE:
-        found.append(f"cut short by the deadline after {e.rows_done} rows")
-    return found
+        yield f"cut short by the deadline after {e.rows_done} rows"
 
 
 def _shared_warnings(question: Question) -> Iterator[str]:
@@ -291,7 +334,8 @@ def _resolved(question: Question, done: Sequence[Explanation]) -> ExplainRequest
     for ref, part in zip(resolved.models, question.parts, strict=True):
         ref.version = part.spec.version
     _resolve_target(resolved.target, [e.job.target for e in done])
-    resolved.baseline.CopyFrom(question.said_baseline)
+    if question.said_baseline is not None:
+        resolved.baseline.CopyFrom(question.said_baseline)
     method = getattr(resolved, question.method.name)
     encode_agreed([part.params for part in question.parts], method)
     for message, (metric, params) in zip(resolved.metrics, question.parts[0].metrics, strict=True):

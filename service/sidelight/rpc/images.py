@@ -4,14 +4,18 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from sidelight.core.errors import InvalidRequest
 
+T = TypeVar("T")
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 # What Pillow's parsers raise on broken files, beside OSError: they say so nowhere, this list is from fuzzing them.
@@ -48,29 +52,73 @@ class Picture:
 
 def decode_image(data: bytes, max_pixels: int, path: str) -> Picture:
     """Decode one image; slow, so never on the event loop. Raises InvalidRequest naming the field `path`."""
-    if not data:
-        raise InvalidRequest(path, f"is empty; send an encoded image ({', '.join(FORMATS)})")
+
+    def pictured(image: Image.Image, several: bool) -> Picture:
+        notes = ("the image has several frames: the first was explained",) if several else ()
+        return Picture(_pixels(image, path), notes)
+
+    return _decoded(data, max_pixels, path, pictured)
+
+
+def decode_layer(data: bytes, max_pixels: int, path: str, *, grey: bool = False) -> torch.Tensor:
+    """An image to be laid over another: uint8 [3, H, W], [4, H, W] where it has an alpha, or [1, H, W] if `grey`.
+
+    Slow. Raises InvalidRequest naming the field `path`, also for a picture in colour where a grey one is due.
+    """
+
+    def layered(image: Image.Image, several: bool) -> torch.Tensor:
+        if several:
+            raise InvalidRequest(path, "one image; this one has several frames")
+        if image.mode in (*SIXTEEN_BIT, "I", "F"):
+            raise InvalidRequest(path, "an image of 8 bits a channel")
+        if grey:
+            return _grey(image, path)
+        planes = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+        return torch.from_numpy(planes.transpose(2, 0, 1).copy())
+
+    return _decoded(data, max_pixels, path, layered)
+
+
+def size_of(data: bytes, path: str) -> tuple[int, int]:
+    """Height and width as the header tells them, before any EXIF rotation. Raises InvalidRequest."""
+    with _opened(data, path) as image:
+        return image.height, image.width
+
+
+def _grey(image: Image.Image, path: str) -> torch.Tensor:
+    rgb = np.asarray(image.convert("RGB"))  # of a palette or of grey, what is shown
+    if image.has_transparency_data or (rgb != rgb[:, :, :1]).any():
+        raise InvalidRequest(path, "a grey image without alpha, white where the overlay lies; this one is in colour")
+    return torch.from_numpy(rgb[None, :, :, 0].copy())
+
+
+def _decoded(data: bytes, max_pixels: int, path: str, use: Callable[[Image.Image, bool], T]) -> T:
+    """What `use` makes of the upright image and of whether it has several frames."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata, which is not used
-            return _decode(data, max_pixels, path)
+            with _opened(data, path) as image:
+                width, height = image.size
+                if width * height > max_pixels:
+                    limit = f"at most {max_pixels} pixels are taken (limits.max_image_pixels)"
+                    raise InvalidRequest(path, f"is {width}x{height} pixels; {limit}: send it smaller")
+                several = _animated(image)
+                image.load()
+                return use(ImageOps.exif_transpose(image), several)
     except BROKEN as error:
         raise InvalidRequest(path, f"does not decode ({error}); send a whole, undamaged image") from error
 
 
-def _decode(data: bytes, max_pixels: int, path: str) -> Picture:
+def _opened(data: bytes, path: str) -> Image.Image:
+    """The image with its header read."""
+    if not data:
+        raise InvalidRequest(path, f"is empty; send an encoded image ({', '.join(FORMATS)})")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError as error:
         raise InvalidRequest(path, f"is no image that can be read; send one of {', '.join(FORMATS)}") from error
-    with image:
-        width, height = image.size
-        if width * height > max_pixels:
-            limit = f"at most {max_pixels} pixels are taken (limits.max_image_pixels)"
-            raise InvalidRequest(path, f"is {width}x{height} pixels; {limit}: send it smaller")
-        notes = ("the image has several frames: the first was explained",) if _animated(image) else ()
-        image.load()
-        return Picture(_pixels(ImageOps.exif_transpose(image), path), notes)
+    except BROKEN as error:
+        raise InvalidRequest(path, f"does not decode ({error}); send a whole, undamaged image") from error
 
 
 def _animated(image: Image.Image) -> bool:

@@ -26,3 +26,6 @@ class RpcObserver(Protocol):
 
     def attribution_error(self, method: str, model: str, ratio: float) -> None:
         """|attribution error| over |attribution target| of a map along a path."""
+
+    def property_gradient(self, model: str, editor: str, score: float) -> None:
+        """The expected property gradient magnitude of a property, by what edited it: its name is the caller's own."""

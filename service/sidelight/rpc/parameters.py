@@ -9,37 +9,66 @@ import torch.nn.functional as F
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from sidelight.core.errors import InvalidRequest
+from sidelight.core import registry
+from sidelight.core.errors import InvalidRequest, Unsupported
 from sidelight.core.inputs import Input
-from sidelight.core.params import build
+from sidelight.core.params import Chosen, build, kind_of
 from sidelight.core.predictor import Unit
 from sidelight.predictors.fit import Geometry
 from sidelight.rpc.tensors import DTYPES, decode_tensor
 
 
 def decode_parameters(kind: type, message: Message, path: str) -> Any:
-    """The parameters `kind` that `message` sets, the rest at their defaults. Raises InvalidRequest naming the field."""
+    """The parameters `kind` that `message` sets, the rest at their defaults. Raises InvalidRequest naming the field.
+
+    Unsupported, with the reason, where it names a plug-in that cannot run here.
+    """
     metadata = {f.name: f.metadata for f in dataclasses.fields(kind)}
     given: dict[str, Any] = {}
     for field, value in message.ListFields():
-        if field.is_repeated:
-            given[field.name] = _several(metadata[field.name], field, value, f"{path}.{field.name}")
+        where = f"{path}.{field.name}"
+        if field.containing_oneof is not None and field.containing_oneof.name in metadata:
+            name = field.containing_oneof.name
+            given[name] = _chosen(metadata[name]["one_of"](), field.name, value, where)
+        elif field.is_repeated:
+            given[field.name] = _several(metadata[field.name], field, value, where)
         elif field.enum_type is not None:
             if value:  # 0 is "unspecified"
-                given[field.name] = _member(metadata[field.name]["choices"], field, value, f"{path}.{field.name}")
+                given[field.name] = _member(metadata[field.name]["choices"], field, value, where)
         elif field.message_type is not None:
-            given[field.name] = torch.from_numpy(decode_tensor(value, f"{path}.{field.name}", tuple(DTYPES)).copy())
+            given[field.name] = torch.from_numpy(decode_tensor(value, where, tuple(DTYPES)).copy())
         else:
             given[field.name] = value
     return build(kind, given, path)
 
 
+def _chosen(known: Mapping[str, Any], name: str, message: Message, path: str) -> Chosen:
+    """A plug-in of those `known`, with its parameters."""
+    if name not in known:
+        reason = registry.absent("editors").get(name, "is no kind of editor here")
+        raise Unsupported("EDITOR_UNAVAILABLE", name, f"{path} cannot run here: {name} {reason}")
+    return Chosen(name, decode_parameters(known[name].params, message, path))
+
+
 def encode_parameters(params: Any, message: Message) -> None:
-    """Write every number, choice and list of `params` into `message`. Tensors and spans stay as they were sent."""
+    """Write every number, text, choice and list of `params` into `message`, also inside records and plug-ins.
+
+    Tensors, pictures and spans stay as they were sent.
+    """
     message.SetInParent()
     for field in dataclasses.fields(params):
-        value, descriptor = getattr(params, field.name), message.DESCRIPTOR.fields_by_name[field.name]
-        if descriptor.message_type is not None:
+        value = getattr(params, field.name)
+        if kind_of(field) in ("picture", "spans", "tensor"):
+            continue
+        if kind_of(field) == "one of":
+            if value is not None:
+                encode_parameters(value.params, getattr(message, value.name))
+            continue
+        descriptor = message.DESCRIPTOR.fields_by_name[field.name]
+        if kind_of(field) == "records":
+            sent = getattr(message, field.name)
+            for i, record in enumerate(value):
+                encode_parameters(record, sent[i] if i < len(sent) else sent.add())
             continue
         if descriptor.is_repeated:
             known = numbers(descriptor) if descriptor.enum_type is not None else {}
@@ -80,9 +109,14 @@ def numbers(field: FieldDescriptor) -> dict[str, int]:
 
 
 def _several(metadata: Mapping[str, Any], field: FieldDescriptor, values: Sequence[Any], path: str) -> tuple[Any, ...]:
-    """Of a repeated field: names as they are, members of an enum, or spans."""
+    """Of a repeated field: names and numbers as they are, members of an enum, spans, or records."""
     if "spans" in metadata:
         return tuple(Unit(v.begin, v.end) for v in values)
+    if "records" in metadata:
+        # Counted before they are read: their pictures and tensors need not be looked at.
+        if len(values) > metadata["most"]:
+            raise InvalidRequest(path, f"at most {metadata['most']}, not {len(values)}")
+        return tuple(decode_parameters(metadata["records"], v, f"{path}[{i}]") for i, v in enumerate(values))
     if field.enum_type is None:
         return tuple(values)
     return tuple(_member(metadata["choices"], field, v, f"{path}[{i}]") for i, v in enumerate(values))

@@ -92,7 +92,7 @@ class ExplanationServicer(explanation_pb2_grpc.ExplanationServiceServicer):
     async def GetCatalogue(
         self, request: GetCatalogueRequest, context: grpc.aio.ServicerContext
     ) -> GetCatalogueResponse:
-        return catalogue(request, self._desk.roster, self._desk.engine, self._static)
+        return catalogue(request, self._desk.roster, self._desk.studio, self._desk.engine, self._static)
 
     @asynccontextmanager
     async def _asked(
@@ -131,7 +131,6 @@ class Events:
 
     def __init__(self, question: Question, deadline: Deadline, context: grpc.aio.ServicerContext) -> None:
         self._question, self._deadline, self._context = question, deadline, context
-        self._expected = question.rows
         self._sent = -PROGRESS_EVERY
 
     async def accepted(self, estimate: Estimate, cost: EstimateCostResponse) -> None:
@@ -148,7 +147,9 @@ class Events:
         self._sent = elapsed
         message = ProgressMessage(
             evaluations_done=news.rows,
-            evaluations_expected=self._expected,
+            evaluations_expected=self._question.rows,
+            edits_done=news.edits,
+            edits_expected=self._question.edits,
             queued=news.queued,
             previews=_previews(news),
             relative_standard_error=news.relative_error,

@@ -155,7 +155,7 @@ Source = Encoded | Pixels | Text | Tokens
 
 
 def decode_source(message: types_pb2.Input, limits: Limits) -> Source:
-    """Read the input; slow for images. Raises InvalidRequest."""
+    """Read an input that is no series; slow for images. Raises InvalidRequest."""
     kind = message.WhichOneof("kind")
     if kind is None:
         raise InvalidRequest("input", f"set one of {', '.join(_KINDS)}")
@@ -206,13 +206,7 @@ def _text(message: types_pb2.Input, limits: Limits) -> Source:
     return Text(message.text)
 
 
-def _series(message: types_pb2.Input, limits: Limits) -> Source:
-    raise InvalidRequest("input.series", "no method here explains a series of images yet; send one image")
-
-
-_KINDS: dict[str, Callable[[types_pb2.Input, Limits], Source]] = {
-    "image": _image, "tensor": _tensor, "text": _text, "series": _series,
-}  # fmt: skip
+_KINDS: dict[str, Callable[[types_pb2.Input, Limits], Source]] = {"image": _image, "tensor": _tensor, "text": _text}
 
 
 def digest(message: types_pb2.Input) -> str:

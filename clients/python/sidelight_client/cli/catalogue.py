@@ -38,9 +38,10 @@ def run(args: argparse.Namespace) -> int:
             stdout.print(_layers(model))
     for method in found.methods:
         stdout.print(_method(method))
-    for title, plugins in (("editors", found.editors), ("metrics", found.metrics)):
-        if plugins:
-            stdout.print(_plugins(title, plugins))
+    for editor in found.editors:
+        stdout.print(_editor(editor))
+    if found.metrics:
+        stdout.print(_plugins("metrics", found.metrics))
     return 0
 
 
@@ -85,9 +86,24 @@ def _method(method: catalogue_pb2.MethodEntry) -> Table:
     table = _table(f"{method.name}: {method.summary} {state}", "parameter", "type", "default", "bounds", "meaning")
     for own in method.baselines:
         table.add_row("", "baseline", baselines.words(own.baseline), own.modality, "where the request names none")
-    for parameter in method.parameters:
-        table.add_row(parameter.name, parameter.type, parameter.default, _bounds(parameter), parameter.description)
+    _add_parameters(table, method.parameters)
     return table
+
+
+def _editor(editor: catalogue_pb2.PluginEntry) -> Table:
+    state = _state(editor.available, editor.unavailable_reason, "")
+    names = f" Configured: {', '.join(editor.configured)}." if editor.configured else ""
+    title = f"editor {editor.name}: {editor.summary}{names} {state}"
+    table = _table(title, "parameter", "type", "default", "bounds", "meaning")
+    _add_parameters(table, editor.parameters)
+    return table
+
+
+def _add_parameters(table: Table, parameters: Iterable[catalogue_pb2.ParameterEntry], above: str = "") -> None:
+    """A line for each, and below it one for each of a record's own."""
+    for p in parameters:
+        table.add_row(above + p.name, p.type, p.default, _bounds(p), p.description)
+        _add_parameters(table, p.parameters, f"{above}{p.name}.")
 
 
 def _bounds(parameter: catalogue_pb2.ParameterEntry) -> str:

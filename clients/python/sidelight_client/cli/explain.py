@@ -30,9 +30,18 @@ examples:
   sidelight explain --text "not my cup of tea" --model sentiment --method mask_optimisation --set span_share=0.3
   sidelight explain cat.jpg --model efficientnet_lite0 --json | jq '.results[0].top_classes[0]'
 
+what if a property changed, gradually (method interventional):
+  sidelight explain cat.jpg --model efficientnet_lite0 --property rotation:first=-30,last=30,count=41 --out cat/
+  sidelight explain cat.jpg --model efficientnet_lite0 --property brightness --property blur:last=5 --property hue
+  sidelight explain skin.jpg --model lesions --property overlay:image=patch.png,mask=mask.png,name=patch,count=50
+  sidelight explain cat.jpg --model a --model b --property 'instruct_pix2pix:prompt=make the fur white, keep the rest'
+  sidelight explain cat.jpg --model efficientnet_lite0 --property hue --set adaptive=true --set permutations=20000
+  sidelight explain --series turntable/ --strengths=-90..90 --unit degree --model efficientnet_lite0 --out turn/
+
 --out DIR holds overlay.png, map.npy, standard_error.npy and answer.json; of a second result overlay-2.png and so on.
 Of a text answer.html takes the overlay's place. Maps of --method compare go into attributions.npz, what a mask was
-optimised by into optimised.npz.
+optimised by into optimised.npz. Of interventions there are curve.png, series.csv, series.json, the chosen frames, and
+answer.html with all of it.
 """
 
 
@@ -75,6 +84,9 @@ def run(args: argparse.Namespace) -> int:
 
 def show(answer: Explanation, files: list[Path]) -> None:
     """The answer on standard output."""
+    intervened = [result for result in answer.results if result.intervention is not None]
+    if len(intervened) > 1:
+        stdout.print(tables.interventions(intervened), "", sep="\n")
     for result in answer.results:
         if result.words:
             stdout.print(_words(result), end="\n\n")
@@ -85,6 +97,8 @@ def show(answer: Explanation, files: list[Path]) -> None:
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in answer.timings.items() if seconds >= 0.005)
     gradients = any(r.attributions or (r.optimised and not r.optimised.gradient_free) for r in answer.results)
     ground = baselines.words(answer.resolved.baseline, absent="the blank token" if gradients else "nothing")
+    if intervened:  # they mask nothing
+        ground = ""
     lines = [("method", answer.method), ("baseline", ground), ("seed", str(answer.seed)), ("time", times)]
     stdout.print(_table([*((name, value) for name, value in lines if value), ("id", answer.id)]))
     _warn(answer.warnings)

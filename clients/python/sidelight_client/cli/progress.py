@@ -29,7 +29,7 @@ class ProgressLine:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} rows"),
+            TextColumn("{task.fields[done]}"),
             TextColumn("{task.fields[error]}", style="cyan"),
             TimeElapsedColumn(),
             _Eta(),
@@ -37,7 +37,7 @@ class ProgressLine:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("asking", total=1, eta=None, error="")
+        self._task = self._bar.add_task("asking", total=1, eta=None, error="", done="")
         self._printed = 0
 
     def __enter__(self) -> "ProgressLine":
@@ -49,15 +49,20 @@ class ProgressLine:
 
     def __call__(self, event: Accepted | Progress) -> None:
         if isinstance(event, Accepted):
-            self._bar.update(self._task, total=event.estimate.evaluations or 1, description="accepted")
+            self._bar.update(self._task, description="accepted", done=f"{event.estimate.evaluations} rows")
             return
-        word = "waiting for others" if event.queued else "explaining"
-        self._bar.update(
-            self._task, completed=event.rows, total=event.rows_expected or 1, description=word, eta=event.eta
-        )
+        editing = event.edits < event.edits_expected and not event.rows
+        word = "waiting for others" if event.queued else "editing" if editing else "explaining"
+        self._bar.update(self._task, completed=event.fraction, description=word, eta=event.eta, done=_done(event))
         if event.relative_error is not None:
             self._bar.update(self._task, error=f"± {event.relative_error:.0%}")
         quarter = int(event.fraction * LINES)
         if not self._console.is_terminal and quarter > self._printed:
             self._printed = quarter
-            self._console.print(f"{event.rows}/{event.rows_expected} rows, {event.elapsed:.1f} s")
+            self._console.print(f"{_done(event)}, {event.elapsed:.1f} s")
+
+
+def _done(event: Progress) -> str:
+    """Rows, and edits where there are any."""
+    edits = f"{event.edits}/{event.edits_expected} edits, " if event.edits_expected else ""
+    return f"{edits}{event.rows}/{event.rows_expected} rows"

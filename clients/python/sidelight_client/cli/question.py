@@ -10,15 +10,28 @@ import numpy as np
 from sidelight_proto.v1.metrics_pb2 import Metric
 
 from sidelight_client.baselines import COLOURS, WITH_IMAGES, BaselineLike
+from sidelight_client.cli.properties import property_of, series_of
 from sidelight_client.errors import InvalidRequest
 from sidelight_client.methods import METHODS
+from sidelight_client.properties import CHANGES, EDITORS
 from sidelight_client.question import Model, Question
+
+INTERVENTIONAL = "interventional"
 
 
 def add_question(parser: argparse.ArgumentParser) -> None:
     """The flags; their names are those of `Question`."""
     parser.add_argument("input", nargs="?", metavar="IMAGE", help="an image file; - reads one from standard input")
     parser.add_argument("--text", help="a text instead of an image")
+    parser.add_argument(
+        "--series", nargs="+", action="extend", metavar="PATH",
+        help="ordered images instead of one, in which one property changes: files, or a folder of them by name",
+    )  # fmt: skip
+    parser.add_argument("--unit", default="", help="of a series' strengths: degree, day, ...")
+    parser.add_argument(
+        "--strengths", metavar="X,X,...|X..X",
+        help="of a series' images, or first and last of them (0, 1, 2, ...); with a minus in front --strengths=-30..30",
+    )  # fmt: skip
     parser.add_argument("--model", required=True, action="append", metavar="NAME[@VERSION]", help="repeat to compare")
     group = parser.add_argument_group("question")
     group.add_argument("--target", action="append", metavar="CLASS", help="index or label of a class to explain")
@@ -34,7 +47,16 @@ def add_question(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("--seed", type=int, help="for the same answer again")
     group = parser.add_argument_group("method")
-    group.add_argument("--method", default="rise", metavar="NAME", help=f"{', '.join(METHODS)} (%(default)s)")
+    group.add_argument(
+        "--method", metavar="NAME",
+        help=f"{', '.join(METHODS)} (rise; with --property or --series {INTERVENTIONAL})",
+    )  # fmt: skip
+    group.add_argument(
+        "--property", action="append", default=[], metavar="WHAT[:KEY=VALUE,...]",
+        help=f"what is changed gradually: {', '.join(CHANGES)}, or an editor: {', '.join(EDITORS)}; each with first, "
+        "last, count, strengths, name, unit, and its own parameters (prompt=..., image=FILE, fill=..., angle=...); "
+        "repeat for several",
+    )  # fmt: skip
     group.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",
         help=f"a parameter of the method; choices by name, lists as a,b, arrays as @FILE.npy; {_parameters()}",
@@ -53,6 +75,13 @@ def add_question(parser: argparse.ArgumentParser) -> None:
 
 def input_of(args: argparse.Namespace) -> dict:
     """The input, as the client's `input` or `text`."""
+    if args.series:
+        if args.input is not None or args.text is not None:
+            raise InvalidRequest.of("input", "give an image, a text or --series, one of them")
+        return {"input": series_of(args.series, args.strengths, args.unit)}
+    for flag in ("strengths", "unit"):
+        if getattr(args, flag):
+            raise InvalidRequest.of(flag, "is of --series; of edits it goes into --property")
     if args.input == "-":
         return {"input": sys.stdin.buffer.read(), "text": args.text}
     if args.input is not None and not Path(args.input).is_file():
@@ -62,10 +91,16 @@ def input_of(args: argparse.Namespace) -> dict:
 
 def question_of(args: argparse.Namespace) -> Question:
     """The question that the flags ask."""
+    method = args.method or (INTERVENTIONAL if args.property or args.series else "rise")
+    parameters = _settings(method, args.set)
+    if args.property:
+        if method != INTERVENTIONAL:
+            raise InvalidRequest.of("property", f"is for --method {INTERVENTIONAL}, not for {method}")
+        parameters["properties"] = [property_of(text) for text in args.property]
     question = Question(
         model=[Model(*text.split("@", 1)) for text in args.model],
-        method=args.method,
-        parameters=_settings(args.method, args.set),
+        method=method,
+        parameters=parameters,
         metrics=_metrics(args.metric),
     )
     for name in ("top_k", "link", "seed", "max_evaluations", "tolerance", "allow_partial"):

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ParameterEntry(_message.Message):
-    __slots__ = ("name", "type", "default", "low", "high", "open", "description", "choices")
+    __slots__ = ("name", "type", "default", "low", "high", "open", "description", "choices", "parameters")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,7 @@ class ParameterEntry(_message.Message):
     OPEN_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     CHOICES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: str
     default: str
@@ -28,7 +29,8 @@ class ParameterEntry(_message.Message):
     open: bool
     description: str
     choices: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., open: _Optional[bool] = ..., description: _Optional[str] = ..., choices: _Optional[_Iterable[str]] = ...) -> None: ...
+    parameters: _containers.RepeatedCompositeFieldContainer[ParameterEntry]
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., open: _Optional[bool] = ..., description: _Optional[str] = ..., choices: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Iterable[_Union[ParameterEntry, _Mapping]]] = ...) -> None: ...
 
 class DefaultBaseline(_message.Message):
     __slots__ = ("modality", "baseline")
@@ -59,18 +61,22 @@ class MethodEntry(_message.Message):
     def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., paper: _Optional[str] = ..., needs: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Iterable[_Union[ParameterEntry, _Mapping]]] = ..., available: _Optional[bool] = ..., unavailable_reason: _Optional[str] = ..., baselines: _Optional[_Iterable[_Union[DefaultBaseline, _Mapping]]] = ...) -> None: ...
 
 class PluginEntry(_message.Message):
-    __slots__ = ("name", "summary", "available", "unavailable_reason", "parameters")
+    __slots__ = ("name", "summary", "available", "unavailable_reason", "parameters", "paper", "configured")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     UNAVAILABLE_REASON_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    PAPER_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURED_FIELD_NUMBER: _ClassVar[int]
     name: str
     summary: str
     available: bool
     unavailable_reason: str
     parameters: _containers.RepeatedCompositeFieldContainer[ParameterEntry]
-    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., available: _Optional[bool] = ..., unavailable_reason: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[ParameterEntry, _Mapping]]] = ...) -> None: ...
+    paper: str
+    configured: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., available: _Optional[bool] = ..., unavailable_reason: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[ParameterEntry, _Mapping]]] = ..., paper: _Optional[str] = ..., configured: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class TensorEntry(_message.Message):
     __slots__ = ("name", "datatype", "shape", "layout")

@@ -246,20 +246,24 @@ class Accepted(_message.Message):
     def __init__(self, id: _Optional[str] = ..., estimate: _Optional[_Union[EstimateCostResponse, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("evaluations_done", "evaluations_expected", "elapsed", "previews", "queued", "relative_standard_error")
+    __slots__ = ("evaluations_done", "evaluations_expected", "elapsed", "previews", "queued", "relative_standard_error", "edits_done", "edits_expected")
     EVALUATIONS_DONE_FIELD_NUMBER: _ClassVar[int]
     EVALUATIONS_EXPECTED_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_FIELD_NUMBER: _ClassVar[int]
     PREVIEWS_FIELD_NUMBER: _ClassVar[int]
     QUEUED_FIELD_NUMBER: _ClassVar[int]
     RELATIVE_STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    EDITS_DONE_FIELD_NUMBER: _ClassVar[int]
+    EDITS_EXPECTED_FIELD_NUMBER: _ClassVar[int]
     evaluations_done: int
     evaluations_expected: int
     elapsed: _duration_pb2.Duration
     previews: _containers.RepeatedCompositeFieldContainer[_types_pb2.Tensor]
     queued: bool
     relative_standard_error: float
-    def __init__(self, evaluations_done: _Optional[int] = ..., evaluations_expected: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., previews: _Optional[_Iterable[_Union[_types_pb2.Tensor, _Mapping]]] = ..., queued: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ...) -> None: ...
+    edits_done: int
+    edits_expected: int
+    def __init__(self, evaluations_done: _Optional[int] = ..., evaluations_expected: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., previews: _Optional[_Iterable[_Union[_types_pb2.Tensor, _Mapping]]] = ..., queued: _Optional[bool] = ..., relative_standard_error: _Optional[float] = ..., edits_done: _Optional[int] = ..., edits_expected: _Optional[int] = ...) -> None: ...
 
 class TensorChunk(_message.Message):
     __slots__ = ("chunk_id", "offset", "data")
