@@ -187,8 +187,8 @@ $(UV): | check
 UPGRADE ?=
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
   --no-annotate --no-emit-package torch --no-emit-package sidelight-proto --custom-compile-command "make lock" $(UPGRADE)
-SERVICE := pyproject.toml clients/python/pyproject.toml --extra onnx
-DEV := $(SERVICE) --extra editors --extra demo --extra dev
+SERVICE := pyproject.toml clients/python/pyproject.toml --extra onnx --extra editors
+DEV := $(SERVICE) --extra demo --extra dev
 
 lock: $(UV) ## resolve the lock files anew
 	$(COMPILE) $(SERVICE) -o requirements.lock

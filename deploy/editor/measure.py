@@ -2,7 +2,8 @@
 
 Strengths are measured from pixels, by arithmetic that knows where a drawn lesion and a sticker are:
 
-    patch, ruler    a, by least squares, in  frame = picture + a (sticker - picture)  where the sticker or ruler lies
+    patch, ruler    a, by least squares, in  frame = picture + a (sticker - picture)  where the sticker or ruler lies;
+                    under a caption the larger one of both sides
     hairs           mean of closing - frame, 5 x 5: dark lines thinner than that
     darkness, hue   of the mean colour inside the lesion
     size            share of pixels nearer to the lesion's colour than to the skin's
@@ -35,6 +36,7 @@ from skimage.measure import perimeter
 HELD_OUT = 12  # lesions, of a seed that was not trained on
 GUIDANCE = tuple(1 + 0.2 * i for i in range(11))  # of instructions: where this editor draws what it was trained on
 BEYOND = 8.0  # where it does no longer
+EITHER = "patch on either side"  # captions are not obeyed in this
 EDIT_GUIDANCE = tuple(float(i) for i in range(0, 11))  # of LEDITS++
 NOISING = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 STEPS = 20
@@ -53,9 +55,9 @@ class Found:
 
     @property
     def order(self) -> float:
-        """Spearman's correlation with the strengths, 1 where every frame has more than the one before."""
-        if len(self.measured) < 2:
-            return float("nan")
+        """Spearman's correlation with the strengths, 1 where every frame has more than the one before, 0 of equals."""
+        if np.ptp(self.measured) == 0:
+            return 0.0
         return float(stats.spearmanr(self.measured, np.arange(len(self.measured))).statistic)
 
     @property
@@ -100,13 +102,13 @@ def instructed(lesion: Lesion, name: str, more: bool, guidance: tuple[float, ...
 def noised(lesion: Lesion) -> Found:
     """Along the strength of SDEdit, under the caption of the lesion with its sticker."""
     params = SdeditParams(prompt=lesions.caption(lesions.at(lesion, "patch", 1.0)), guidance=3.0, steps=2 * STEPS)
-    return found(lesion, "patch", 1.0, frames("sdedit", params, lesion, NOISING))
+    return found(lesion, EITHER, 1.0, frames("sdedit", params, lesion, NOISING))
 
 
 def inverted(lesion: Lesion) -> Found:
     """Along the guidance of LEDITS++."""
     params = LeditsParams(prompt=lesions.caption(lesions.at(lesion, "patch", 1.0)), threshold=0.8, steps=2 * STEPS)
-    return found(lesion, "patch", 1.0, frames("ledits", params, lesion, EDIT_GUIDANCE))
+    return found(lesion, EITHER, 1.0, frames("ledits", params, lesion, EDIT_GUIDANCE))
 
 
 def frames(kind: str, params: object, lesion: Lesion, strengths: tuple[float, ...]) -> list[Picture]:
@@ -124,7 +126,7 @@ def frames(kind: str, params: object, lesion: Lesion, strengths: tuple[float, ..
 def found(lesion: Lesion, name: str, end: float, made: list[Picture]) -> Found:
     """What these frames have of a property that goes to `end`."""
     sign, measure = (1 if end else -1), MEASURES[name]
-    picture, whole = lesions.draw(lesion), lesions.draw(lesions.at(lesion, name, end))
+    picture, whole = lesions.draw(lesion), lesions.draw(lesions.at(lesion, "patch" if name == EITHER else name, end))
     elsewhere = ~_edited(lesion, name)
     change = [np.abs(f.astype(float) - picture)[elsewhere].mean() if elsewhere.any() else np.nan for f in made]
     measured = np.array([sign * measure(lesion, frame) for frame in made])
@@ -142,6 +144,8 @@ def _edited(lesion: Lesion, name: str) -> NDArray[np.bool_]:
     """Where an edit is expected, [H, W]; with hairs everywhere."""
     if name == "patch":
         return lesions.sticker(lesion) > 0
+    if name == EITHER:
+        return np.logical_or(*(lesions.sticker(x) > 0 for x in _both(lesion)))
     if name == "ruler":
         return np.arange(lesions.SIZE)[:, None].repeat(lesions.SIZE, 1) >= 0.8 * lesions.SIZE
     if name == "hairs":
@@ -158,6 +162,11 @@ def _opacity(of: Callable[[Lesion], tuple[NDArray, NDArray]], name: str) -> Meas
         return float(((frame - clean) * whole).sum() / (whole**2).sum())
 
     return measure
+
+
+def _both(lesion: Lesion) -> list[Lesion]:
+    """With the sticker on the left, and on the right."""
+    return [dataclasses.replace(lesion, patch_side=side) for side in lesions.SIDES]
 
 
 def _hairs(lesion: Lesion, frame: Picture) -> float:
@@ -204,6 +213,7 @@ MEASURES: dict[str, Measure] = {
     "size": _size,
     "irregularity": _irregularity,
 }
+MEASURES[EITHER] = lambda lesion, frame: max(MEASURES["patch"](x, frame) for x in _both(lesion))
 _EDITORS: dict[str, kinds.Editor] = {}
 
 

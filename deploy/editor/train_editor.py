@@ -186,7 +186,8 @@ def _steps(what: str, steps: int, highest: float, modules: list[nn.Module]) -> I
 class Muon(torch.optim.Optimizer):
     """Momentum whose matrices are brought to singular values near 1 (Jordan et al. 2024), by five Newton-Schulz steps.
 
-    A kernel counts as a matrix of its output channels. It takes about half of the steps that Adam needs here.
+    A kernel counts as a matrix of its output channels. In a trial 100 such steps did more for the autoencoder than 150
+    of Adam.
     """
 
     def __init__(self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95) -> None:

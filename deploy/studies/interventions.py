@@ -180,4 +180,7 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=int, metavar="N", help=f"{what} ({default})")
     parser.add_argument("--editor", type=Path, default=EDITOR, metavar="FOLDER", help="its pipeline (%(default)s)")
     parser.add_argument("--out", type=Path, default=BUILD, help="folder of tables and plot (%(default)s)")
-    return ended(run, parser.parse_args())
+    args = parser.parse_args()
+    if args.mapped is not None and args.mapped < 2:
+        parser.error("--mapped: at least 2, since a lesion's threshold is taken from the others")
+    return ended(run, args)

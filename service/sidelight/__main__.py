@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sidelight import allocator
 from sidelight import config as configuration
+from sidelight import process
 from sidelight.config import Config, ConfigError
 
 EXAMPLES = """\
@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.print_config:
         print(configuration.documented(), end="")
         return 0
+    os.environ.setdefault(*process.SAME_SUMS)
     from sidelight import telemetry, wiring  # torch takes seconds to import: not for --help
 
     try:
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{arguments.config or 'the configuration'} is good: {', '.join((*makers, *editors))}")
             return 0
         if editors or any(model.embedded or model.twin for model in config.models):
-            allocator.keep_freed_memory()
+            process.keep_freed_memory()
         telemetry.set_up_logging(config.logging.level, config.logging.format)
         asyncio.run(wiring.serve(config, makers, twins, editors))
     except (ConfigError, wiring.CannotListen) as error:

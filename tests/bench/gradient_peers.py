@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from build_models import network
 from captum.attr import IntegratedGradients, LayerIntegratedGradients
-from sidelight.allocator import keep_freed_memory
+from sidelight.process import keep_freed_memory
 
 from bench.handed import Handed
 from bench.memory import Memory, forget_peak, peak

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from live import photo
 from masks.replica import Found, Question, optimise
-from sidelight.allocator import keep_freed_memory
+from sidelight.process import keep_freed_memory
 
 from bench.gradient_peers import frozen
 from bench.memory import Memory, forget_peak, peak

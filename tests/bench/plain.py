@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import torch
 from build_models import network
-from sidelight.allocator import keep_freed_memory
+from sidelight.process import keep_freed_memory
 
 from bench.report import in_turn
 

@@ -18,7 +18,7 @@ from dianna.methods.kernelshap_image import KERNELSHAPImage
 from dianna.methods.lime_image import LIMEImage
 from lime.lime_image import LimeImageExplainer
 from live import MODEL, REPOSITORY
-from sidelight.allocator import keep_freed_memory
+from sidelight.process import keep_freed_memory
 
 from bench.handed import Handed
 from bench.memory import Memory, forget_peak, peak

@@ -12,8 +12,8 @@ import torch
 from build_models import network
 from live import CARDS, MODEL, ROOT, TEXT_MODEL, embedded, photo_file, service
 from sentiment_network import reading
-from sidelight.allocator import keep_freed_memory
 from sidelight.predictors.folding import folded
+from sidelight.process import keep_freed_memory
 from sidelight_client import Client
 
 from bench.report import ratio, report, turns

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from interventions.studio import Brighten, Nowhere, Shelf, brightened
+from intervention_studio import Brighten, Nowhere, Shelf, brightened
 from sidelight.core.sweep import Folded, Placement, Stop, Stopped, together
 
 

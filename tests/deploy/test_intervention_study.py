@@ -323,15 +323,17 @@ def test_the_study_tells_tables_and_claims_and_goes_on_with_what_it_lacks(tmp_pa
         command = [sys.executable, str(STUDIES), "interventions", *map(str, (*small, *arguments))]
         return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
-    first = study("--lesions", 1, "--mapped", 1)
+    none = study("--lesions", 2, "--mapped", 1)
+    assert none.returncode == 2 and "--mapped: at least 2" in none.stderr
+    first = study("--lesions", 2, "--mapped", 2)
     assert first.returncode == 0, first.stderr
     assert "not run, there is no pipeline" in first.stdout
     before = {name: (tmp_path / name).read_bytes() for name in ("interventions.csv", "intervention_maps.csv")}
-    again = study("--lesions", 2, "--mapped", 1)
+    again = study("--lesions", 3, "--mapped", 2)
     assert again.returncode == 0, again.stderr
     assert all((tmp_path / name).read_bytes().startswith(text) for name, text in before.items())
     assert (tmp_path / "intervention_maps.csv").read_bytes() == before["intervention_maps.csv"]
     table = list(csv.DictReader((tmp_path / "interventions.csv").open()))
     classifiers = len(domain.SCENARIOS) * len(ARCHITECTURES)
-    assert sum(row["editor"] == "captured" for row in table) == 2 * classifiers * len(lesions.PROPERTIES)
+    assert sum(row["editor"] == "captured" for row in table) == 3 * classifiers * len(lesions.PROPERTIES)
     assert (tmp_path / "interventions.png").stat().st_size > 10_000

@@ -102,7 +102,7 @@ def test_a_full_queue_says_when_to_come_back(tmp_path):
     config = live.embedded() + "[server]\nmax_requests = 2\n"
     with live.service(tmp_path, config) as service, grpc.insecure_channel(service.grpc) as channel:
         stub = explanation_pb2_grpc.ExplanationServiceStub(channel)
-        calls = [stub.Explain.future(request(20_000), timeout=600) for _ in range(2)]
+        calls = [stub.Explain.future(request(20_000), timeout=6000) for _ in range(2)]
         wait_until(lambda: total(service.metrics, "sidelight_queue_depth") == 2)
         with pytest.raises(grpc.RpcError) as full:
             stub.Explain(request(16), timeout=600)

@@ -1,14 +1,18 @@
 """Where to look next on a grid, and what looking only there saves and costs."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from interventions.studio import Brighten, brightened, explained, of_brightness
+from inline import inline
+from intervention_studio import Brighten, answering, brightened, explained, job_of, of_brightness, params
+from sidelight.core.sweep import Stop
 from sidelight.interventions.adaptive import COARSE, bends, coarse, halved, middles
+from sidelight.interventions.intervene import intervene
 
 N = 100
 SMOOTH = {
@@ -112,6 +116,26 @@ def test_noise_needs_the_whole_grid_and_has_its_p_value():
     (full,), (same,) = whole.effects, part.effects
     assert same.significance == full.significance is not None
     assert torch.equal(same.outputs, full.outputs)
+
+
+def test_what_the_budget_cut_was_not_left_out_as_needless():
+    done = explained(brightened(range(N)), net=of_brightness(lambda m: 0.25), adaptive=True, most=5)
+    (response,) = done.result.responses
+    assert response.saved == 0 and len(response.strengths) == 5 and done.stop is Stop.MAX_EVALUATIONS
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_a_plan_that_branches_on_answers_asks_for_exact_ones(adaptive):
+    exact = set()
+
+    def answer(ask, columns):
+        if ask.kind == "forward":
+            exact.add(ask.exact)
+        return answering({"m": of_brightness(SMOOTH["arch"])}, Brighten())(ask, columns)
+
+    job = replace(job_of(brightened(range(N))), ends=torch.zeros(1, 1))
+    inline(intervene(job, params(adaptive=adaptive)), answer)
+    assert exact == {adaptive}
 
 
 def test_of_a_short_grid_nothing_is_saved():

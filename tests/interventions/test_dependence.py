@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interventions.test_permutation import found_of
+from intervention_studio import found_of
 from scipy.special import digamma
 from scipy.stats import pearsonr
 from sidelight.interventions.dependence import information, pearson
-from sklearn.feature_selection import mutual_info_regression
 
 NUMBERS = st.one_of(st.integers(0, 4).map(float), st.floats(-5, 5, width=16))
 
@@ -66,11 +65,12 @@ def test_mutual_information_of_gaussians_is_its_closed_form(rho):
 
 
 def test_mutual_information_equals_scikit_learns_where_nothing_ties():
+    selection = pytest.importorskip("sklearn.feature_selection", reason="comes with the packages of `make bench`")
     rng = np.random.default_rng(8)
     for n in (10, 100, 400):
         x = rng.random(n)
         y = np.sin(6 * x) + 0.2 * rng.standard_normal(n)
-        (other,) = mutual_info_regression(x[:, None], y, n_neighbors=3, random_state=0)
+        (other,) = selection.mutual_info_regression(x[:, None], y, n_neighbors=3, random_state=0)
         assert float(information(y, x)) == pytest.approx(other, abs=1e-6)
 
 

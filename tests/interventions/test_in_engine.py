@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from doubles import Letter, LinearPredictor
 from inline import inline
-from interventions.studio import LOGIT, answering, captured, job_of, params
+from intervention_studio import LOGIT, answering, captured, job_of, params
 from sidelight.core.explanation import explain
 from sidelight.core.predictor import PixelSpace
 from sidelight.core.registry import find

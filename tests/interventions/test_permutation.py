@@ -7,19 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from interventions.studio import score_loop
+from intervention_studio import STREAM, found_of, score_loop
 from scipy.stats import kstest
 from sidelight.core.stream import Stream
-from sidelight.interventions.permutation import CHUNK, against_null, permutations, permuted, permuted_chunks, resolved
+from sidelight.interventions.permutation import CHUNK, against_null, permutations, permuted, permuted_chunks
 
-STREAM = Stream(3, "test")
 SHORT = arrays.arrays(np.float64, st.integers(3, 30), elements=st.floats(-10, 10, width=16))
-
-
-def found_of(y, k=1000, statistic="score", stream=STREAM, x=None):
-    y = resolved(np.asarray(y, float))
-    x = np.arange(float(y.size)) if x is None else x
-    return against_null(statistic, y, x, permuted(statistic, y[None], x, stream, range(k))[0])
 
 
 @given(SHORT)
@@ -113,6 +106,14 @@ def test_a_smooth_effect_lies_below_the_null_interval():
     found = found_of(np.sin(np.linspace(0, 3, 100)))
     assert found.value < found.null_low < found.null_mean < found.null_high
     assert found.p_value == 1 / 1001
+
+
+def test_the_null_interval_leaves_half_a_per_cent_on_each_side():
+    y = np.random.default_rng(2).random(20)
+    null = permuted("score", y[None], y, STREAM, range(4000))[0]
+    found = against_null("score", y, y, null)
+    assert (null < found.null_low).sum() == (null > found.null_high).sum() == 20
+    assert found.null_mean == pytest.approx(null.mean())
 
 
 def test_a_step_of_a_hundred_is_ordered():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from inline import inline
-from interventions.studio import (
+from intervention_studio import (
     BLACK,
     LOGIT,
     RAMP,
@@ -92,6 +92,19 @@ def test_top_classes_are_followed_along_the_series():
     assert response.classes.tolist()[:2] == [1, 0] and len(response.classes) == 5
     logits = torch.stack([net(torch.full((1, 3, 2, 2), x))[0] for x in range(0, 40, 2)])
     torch.testing.assert_close(response.curves, logits.softmax(1)[:, response.classes])
+
+
+def test_classes_on_top_anywhere_are_told_before_larger_ones_that_never_are():
+    def net(x):  # eight classes: 6 is on top once, where all are small; 0 elsewhere, with 1..5 close behind
+        rows = torch.full((len(x), 8), 5.0, dtype=torch.float64)
+        rows[:, 0], rows[:, 6] = 9.0, 0.0
+        rows[x.flatten(1).mean(1) == 3] = torch.tensor([0.0] * 6 + [0.1, 0.0], dtype=torch.float64)
+        return rows
+
+    target = Target(OutputKind.AS_SERVED, Link.AS_SERVED, (0,))
+    response, _ = effect_of(brightened(range(8)), net=net, target=target)
+    assert response.classes.tolist()[:2] == [0, 6] and len(response.classes) == 5
+    assert response.flips == 2 and response.flips_at == 3
 
 
 def test_of_a_cosine_target_the_most_similar_class_is_followed():
@@ -182,6 +195,12 @@ def test_a_model_that_does_not_react_is_not_significant_and_says_so_exactly():
     assert {d.p_value for d in effect.dependence.values()} == {1}
 
 
+def test_what_batches_of_another_size_round_otherwise_is_no_order():
+    net = of_brightness(lambda m: 0.3 + (1e-8 if m >= 96 else 0.0))
+    _, effect = effect_of(brightened(range(100)), net=net, dependence=tuple(Dependence))
+    assert effect.significance.p_value == 1 and {d.p_value for d in effect.dependence.values()} == {1}
+
+
 def test_p_values_are_corrected_over_the_properties_for_each_class_alone():
     noise = np.random.default_rng(5).standard_normal((2, 30))
     net = of_brightness(*(lambda m, row=row: row[round(float(m)) % 30] for row in noise))
@@ -239,6 +258,13 @@ def test_several_models_share_the_edits(store, adaptive):
         assert torch.equal(a.effects[0].outputs, b.effects[0].outputs) and torch.equal(a.strengths, b.strengths)
         assert a.effects[0].significance == b.effects[0].significance
         assert torch.equal(a.distance, b.distance) and torch.equal(a.similarity, b.similarity)
+
+
+def test_distances_are_measured_once_for_all_models():
+    sequence = brightened(range(9))
+    sequence.distances[4] = (123.0, 0.5)  # as another model's plan left it
+    (response,) = explained(sequence).result.responses
+    assert response.distance.tolist() == [0, 1, 2, 3, 123, 5, 6, 7, 8] and response.similarity[4] == 0.5
 
 
 def test_frames_that_were_kept_are_not_edited_again():
@@ -361,11 +387,12 @@ def test_a_deadline_leaves_what_was_evaluated(rows):
     assert torch.equal(again.strengths, response.strengths)
 
 
-def test_a_deadline_before_three_outputs_is_no_answer():
+@pytest.mark.parametrize("rows", [9, 12])  # among the first edits; after the input and two of their frames
+def test_a_deadline_before_three_outputs_is_no_answer(rows):
     editor = Brighten()
     plan = explain(job_of(brightened(range(100), editor)), lambda y: LOGIT, find("interventional"), params())
     with pytest.raises(Stopped) as stopped:
-        until(plan, answering({"m": WAVE}, editor), 9, tile=1)
+        until(plan, answering({"m": WAVE}, editor), rows, tile=1)
     assert stopped.value.stop is Stop.DEADLINE
 
 
@@ -375,6 +402,10 @@ def test_a_deadline_among_the_permutations_leaves_a_test_of_fewer():
     answer = answering({"m": WAVE}, Brighten())
     effect = until(plan, answer, 4, kinds=("local",)).result.responses[0].effects[0]
     assert effect.significance.permutations == 200 and not effect.estimated  # 4 rows of 50
+    both = params(dependence=(Dependence.PEARSON,))
+    plan = explain(job_of(brightened(range(30))), lambda y: LOGIT, find("interventional"), both)
+    effect = until(plan, answer, 10, kinds=("local",)).result.responses[0].effects[0]
+    assert effect.significance.permutations == 500 and not effect.dependence  # the first is done, the second never is
     plan = explain(job_of(brightened(range(30))), lambda y: LOGIT, find("interventional"), params())
     effect = until(plan, answer, 61).result.responses[0].effects[0]  # 30 edits, 30 frames and the input
     assert effect.significance is None and not effect.estimated

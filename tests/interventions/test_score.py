@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from interventions.studio import gradient_loop, score_loop
+from intervention_studio import gradient_loop, score_loop
 from sidelight.interventions.score import on_grid, score, signed_mean, slope, total_variation
 
 SERIES = arrays.arrays(np.float64, st.integers(3, 60), elements=st.floats(-100, 100, width=32))

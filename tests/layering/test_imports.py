@@ -36,8 +36,8 @@ LAYERS = {
         "watch",
         "workshop",
     },
-    "allocator": set(),
-    "__main__": {"allocator", "config", "telemetry", "wiring"},
+    "process": set(),
+    "__main__": {"process", "config", "telemetry", "wiring"},
     "__init__": set(),
 }
 GEOMETRY = "sidelight.predictors.fit"  # rpc needs it to place inputs and maps; it is arithmetic, not a predictor

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from masks.replica import mask_of
-from sidelight.masks.bank import RADIUS, Bank
+from sidelight.masks.bank import LEAST, RADIUS, Bank
 from sidelight.masks.field import Cells, ImageField, UnitField, WordField
 from sidelight.masks.options import IMAGE_CNN, TEXT, Kernel
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -84,6 +84,12 @@ def test_a_source_reaches_the_square_window_and_no_further(sigma):
     assert seen[30, 30]
     if sigma == HIGH:
         assert seen.sum() == 41 * 41
+
+
+def test_no_kernel_has_numbers_whose_products_are_denormal():
+    bank = Bank((50, 40), 1, 0.6, 1000.0, torch.float32)
+    for kernel in (bank.rows, bank.columns):
+        assert kernel[kernel > 0].min() >= LEAST
 
 
 def test_the_other_kernel_is_the_first_at_the_square_of_sigma():

@@ -147,8 +147,9 @@ def test_a_mask_of_one_target_is_worth_the_same_without_the_other():
     job = job_of()
     masks = some(job)
     for draws in (False, True):
-        _, both = asked(job, masks, 4, draws)
-        _, second = asked(job, masks[1:], 4, draws, targets=(1,))
+        # One row at a time: what a network makes of one must not depend on the others here, and does on some CPUs.
+        _, both = asked(job, masks, 4, draws, tile=1)
+        _, second = asked(job, masks[1:], 4, draws, targets=(1,), tile=1)
         assert torch.equal(both.log_p[1:], second.log_p) and torch.equal(both.gradient[1:], second.gradient)
 
 

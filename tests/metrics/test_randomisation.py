@@ -180,7 +180,14 @@ def test_the_same_request_measures_the_same_again(network):
 
 def black_box(name, plan):
     """A method without parameters that asks for outputs only."""
-    plain = {"paper": "", "needs": ("forward",), "cost": lambda *_: 0, "check": lambda *_: None, "summary": ""}
+    plain = {
+        "paper": "",
+        "needs": ("forward",),
+        "cost": lambda *_: 0,
+        "check": lambda *_: None,
+        "summary": "",
+        "maps": True,
+    }
     rest = {f.name: None for f in fields(Method) if f.name not in plain}
     return Method(**{**rest, **plain, "name": name, "plan": plan, "params": SimpleNamespace})
 

@@ -63,10 +63,11 @@ def same(a, b) -> bool:
 # -- what an answer holds ------------------------------------------------------------------------------------------
 
 
-def test_a_frame_sent_as_an_image_gives_the_same_output(up):
-    found = ask(up, levels(), target=0).best.intervention
+@pytest.mark.parametrize("model", ["curved", "cropping"])
+def test_a_frame_sent_as_an_image_gives_the_same_output(up, model):
+    found = ask(up, levels(), target=0, model=model).best.intervention
     np.testing.assert_array_equal(found.strengths, np.linspace(0, 80, 9))
-    sent = [score(up, brighter(x)) for x in found.strengths]
+    sent = [score(up, brighter(x), model) for x in found.strengths]
     np.testing.assert_allclose(found.outputs, sent, atol=1e-3)  # rounded before the resize, or after it
     assert abs(found.outputs[-1] - found.outputs[0]) > 0.02
 
@@ -111,6 +112,22 @@ def test_several_models_share_their_edits(up):
     both = ask(up, levels(first=2, last=72), model=["curved", "cropping"], seed=5)
     assert alone.edits == 9
     assert [r.edits for r in both.results] == [9, 9]
+
+
+def test_a_model_is_shown_the_same_beside_a_model_that_sees_less(up):
+    alone = ask(up, levels(), model="cropping", target=0).best.intervention
+    beside = ask(up, levels(), model=["curved", "cropping"], target=0).results[1].intervention
+    np.testing.assert_array_equal(alone.outputs, beside.outputs)
+
+
+def test_an_image_smaller_than_the_model_sees_is_edited_as_it_is(up):
+    tiny = encoded(PHOTO[:6, :8])
+    assert {f.image.size for f in ask(up, levels(), value=tiny).best.intervention.frames} == {(8, 6)}
+
+
+def test_each_property_tells_its_own_edits(up):
+    found = ask(up, levels(first=5.5, last=75), gradual("blur", first=0.1, count=5))
+    assert [r.edits for r in found.results] == [9, 5]
 
 
 def test_edits_are_remembered_and_the_answer_is_the_same(up):
@@ -198,6 +215,8 @@ def test_an_estimate_tells_evaluations_and_edits(up):
     method = Interventional(properties=[levels(), gradual("blur", count=5)])
     cost = up.client.estimate(IMAGE, model=["curved", "cropping"], method=method)
     assert (cost.evaluations, cost.edits) == (2 * (14 + 1), 14) and cost.baseline == ""
+    cost = up.client.estimate([IMAGE] * 5, model="curved", method="interventional")
+    assert (cost.evaluations, cost.edits) == (5 + 1, 0)
 
 
 def test_progress_tells_edits(up):
@@ -325,9 +344,8 @@ WRONG = {
     ),
     "images out of order": ([], series(THREE, strengths=ORDERED), "input.series.strengths[2]", "in order"),
     "long unit": ([], series(THREE, unit="x" * 65), "input.series.unit", "64"),
-    "count of a captured series": (
-        [Property(captured={}, count=3)], series(THREE), f"{HERE}.count", "leave it out",
-    ),
+    "count of a captured series": ([Property(captured={}, count=4)], series(THREE), f"{HERE}.count", "or 3"),
+    "last of a captured series": ([Property(captured={}, last=4)], series(THREE), f"{HERE}.last", "leave it out"),
     "two text models": ([levels()], {"models": [types_pb2.ModelRef(name="sentiment")]}, "models[0]", "images"),
     "a token model": ([levels()], {"models": [types_pb2.ModelRef(name="tokens")]}, "models[0]", "images"),
     "a text": ([levels()], {"input": types_pb2.Input(text="a cat")}, "input.text", "an image"),

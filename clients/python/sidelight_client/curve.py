@@ -188,9 +188,12 @@ def test(drawing: Drawing, found: "Intervention", top: float) -> float:
     """The score among those of the same outputs in random order. Returns where it ends."""
     s = found.significance
     if s is None or not math.isfinite(found.score):
-        drawing.add(
-            Words((LEFT, top + 12), "No test: the score is an estimate, of a series not fully evaluated.", 12, INK)
+        why = (
+            "the series was not fully evaluated, and S is an estimate"
+            if found.estimated
+            else "there was no time for it"
         )
+        drawing.add(Words((LEFT, top + 12), f"No test: {why}.", 12, INK))
         return top + 16
     largest = max(found.score, s.null_high) * 1.15 or 1.0
     width = WIDTH - LEFT - RIGHT

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from sidelight.core.ask import Local
 from sidelight.core.fold import Fold
 from sidelight.core.stream import Stream
-from sidelight.core.sweep import Placement, Plan, Rows, Stopped, Sweep
+from sidelight.core.sweep import Placement, Plan, Rows, Stopped, Sweep, ask
 from sidelight.interventions.permutation import CHUNK, WORK, Tested, against_null, resolved
 
 Key = TypeVar("Key")
@@ -31,20 +32,17 @@ def permutation_tests(
     """What each comes to for its T series, with as many permutations as were done before the deadline.
 
     Series of equal length are permuted alike, so that one's answer does not depend on the others. Those of which no
-    permutation was done are left out.
+    permutation was done are left out. One after another, since T x K numbers are held of each.
     """
-    questions = {key: Question(q.statistic, resolved(q.y), q.x) for key, q in questions.items()}
-    if not questions:
-        return {}
+    found: dict[Key, list[Tested]] = {}
     try:
-        answers = yield tuple(_sweep(q, permutations, stream) for q in questions.values())
-    except Stopped:
-        return {}
-    return {
-        key: [against_null(q.statistic, y, q.x, null[:permutations]) for y, null in zip(q.y, folded.value, strict=True)]
-        for (key, q), folded in zip(questions.items(), answers, strict=True)
-        if folded.rows
-    }
+        for key, q in questions.items():
+            y = resolved(q.y)
+            folded = yield from ask(_sweep(Question(q.statistic, y, q.x), permutations, stream))
+            found[key] = [against_null(q.statistic, *one) for one in zip(y, repeat(q.x), folded.value)]
+    except Stopped:  # the deadline: what is tested is tested
+        pass
+    return found
 
 
 def _sweep(q: Question, permutations: int, stream: Stream) -> Sweep[NDArray[np.float64]]:
@@ -54,17 +52,20 @@ def _sweep(q: Question, permutations: int, stream: Stream) -> Sweep[NDArray[np.f
         columns: dict[str, Any] = fixed | {"first": rows.start, "rows": len(rows)}
         return columns, None
 
-    return Sweep(Local(WORK), -(-permutations // CHUNK), render, _Null(), counts=False)
+    return Sweep(Local(WORK), -(-permutations // CHUNK), render, _Null(len(q.y), permutations), counts=False)
 
 
 class _Null(Fold[NDArray[np.float64]]):
-    """[T, permutations]."""
+    """The statistic [T, K] of T series under K permutations, or as many of them as there are yet."""
 
-    def __init__(self) -> None:
-        self.parts: list[NDArray[np.float64]] = []
+    def __init__(self, numbers: int, permutations: int) -> None:
+        self.null = np.empty((numbers, permutations))
+        self.done = 0
 
     def add(self, rows: range, memo: Any, out: Mapping[str, Any]) -> None:
-        self.parts.extend(out["null"])  # [T, CHUNK] each
+        for chunk in out["null"]:  # [T, CHUNK] each; the last one may have more than were asked for
+            self.null[:, self.done : self.done + CHUNK] = chunk[:, : self.null.shape[1] - self.done]
+            self.done = min(self.done + CHUNK, self.null.shape[1])
 
     def value(self) -> NDArray[np.float64]:
-        return np.concatenate(self.parts, axis=1)
+        return self.null[:, : self.done]

@@ -31,7 +31,7 @@ from sidelight.rpc.violations import Violations
 
 CAPTURED = "captured"  # the kind whose frames the caller has sent
 FEWEST = 3  # strengths: central differences need a middle
-GRID = ("strengths", "first", "last", "count")
+GRID = ("strengths", "first", "last")
 _SENT: Mapping[str, Any] = {}  # what is to be filled in where the strengths themselves were sent: nothing
 
 
@@ -129,7 +129,8 @@ def _intervention(
         scale = editor.scale(layers, canvas)
     if kind == CAPTURED:
         assert canvas.captured is not None  # as was checked
-        strengths, grid = canvas.captured.strengths, _SENT
+        strengths = canvas.captured.strengths
+        grid: Mapping[str, Any] = {"count": len(strengths)}
     else:
         strengths, grid = _grid(q, scale, path)
     with _below(own):
@@ -153,6 +154,8 @@ def _check_captured(q: Any, kind: str, canvas: Canvas, path: str) -> None:
     for field in GRID:
         if getattr(q, field) not in (None, ()):
             raise InvalidRequest(f"{path}.{field}", "leave it out: a captured series has the strengths of input.series")
+    if q.count not in (None, count := len(canvas.captured.strengths)):  # answers tell it, and are asked again
+        raise InvalidRequest(f"{path}.count", f"leave it out, or {count}, as many as input.series has images")
 
 
 def _grid(q: Any, scale: Scale, path: str) -> tuple[tuple[float, ...], Mapping[str, Any]]:

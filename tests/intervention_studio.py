@@ -17,7 +17,10 @@ from sidelight.core.sequence import Sequence
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Folded, Placement, Shared, Stop, Stopped
 from sidelight.core.target import Link, OutputKind, Target
+from sidelight.interventions.permutation import against_null, permuted, resolved
 from sidelight.methods.interventional import InterventionalParams
+
+STREAM = Stream(3, "test")
 
 SIZE = (12, 16)
 BLACK = torch.zeros(3, *SIZE, dtype=torch.uint8)
@@ -107,7 +110,7 @@ LOGIT = Target(OutputKind.LOGITS, Link.LOGIT, (0,))
 def job_of(*sequences, target=LOGIT, model="m", seed=0, space=None, pixels=None, fit=None):
     """The job of a model that takes the frames as they are; of a black image unless told."""
     pixels = BLACK.float() if pixels is None else pixels
-    x = ImageInput("x", pixels, pixels, space or PixelSpace())
+    x = ImageInput("x", pixels, torch.full_like(pixels, 37.0), space or PixelSpace())  # a baseline that nobody asks for
     return Job(Model(model, "1"), x, target, Stream(seed), sequences=sequences, fit=fit)
 
 
@@ -196,3 +199,9 @@ def gradient_loop(y):
 def score_loop(y):
     """S by the paper's own words."""
     return float(np.mean([abs(g) for g in gradient_loop(y)]))
+
+
+def found_of(y, k=1000, statistic="score", stream=STREAM, x=None):
+    y = resolved(np.asarray(y, float))
+    x = np.arange(float(y.size)) if x is None else x
+    return against_null(statistic, y, x, permuted(statistic, y[None], x, stream, range(k))[0])

@@ -1,4 +1,4 @@
-"""glibc's allocator, told to keep what a forward pass will want again a moment later."""
+"""What a process asks of the C library and of oneMKL before it computes: memory kept, and sums in one order."""
 
 import ctypes
 import platform
@@ -6,6 +6,11 @@ import platform
 # From glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 KEPT, MAPPED = 512 << 20, 64 << 20  # bytes
+
+# oneMKL, asked before torch is imported for sums whose order no number of rows or threads decides, at the same speed:
+# products over long sums are else shared out between threads where there are few rows, and a row comes out otherwise
+# than among more. Rows that must come out the same to the last bit then need no padding (predictors/exact.py).
+SAME_SUMS = "MKL_CBWR", "AUTO,STRICT"
 
 
 def keep_freed_memory() -> None:
