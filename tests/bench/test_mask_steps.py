@@ -1,10 +1,8 @@
 """Steps of mask optimisation: against the bare passes of as many rows, and eight texts at once against in turn."""
 
 import functools
-import multiprocessing
 import statistics
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -13,9 +11,9 @@ from build_models import network
 from live import CARDS, MODEL, ROOT, TEXT_MODEL, embedded, photo_file, service
 from sentiment_network import reading
 from sidelight.predictors.folding import folded
-from sidelight.process import keep_freed_memory
 from sidelight_client import Client
 
+from bench.bare import Bare
 from bench.report import ratio, report, turns
 
 STEPS, ROUNDS, AT_ONCE = 50, 3, 8
@@ -52,24 +50,6 @@ def ask(client: Client, steps: int, *, photo: bytes | None = None, text: str | N
     )
     assert len(answer.best.optimised.terms["kept"]) == steps
     return answer.best
-
-
-class Bare:
-    """The passes alone, in a process of its own, whose allocator keeps freed memory as the service's does."""
-
-    def __init__(self, run: Callable[..., None], *arguments: object) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._process = ProcessPoolExecutor(1, context, keep_freed_memory)
-        self._work = partial(run, *arguments)
-
-    def __call__(self) -> None:
-        self._process.submit(self._work).result()
-
-    def __enter__(self) -> "Bare":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.shutdown()
 
 
 @functools.cache
