@@ -1,10 +1,9 @@
 """Steps of mask optimisation: against the bare passes of as many rows, and eight texts at once against in turn."""
 
 import functools
-import multiprocessing
 import statistics
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -13,9 +12,9 @@ from build_models import network
 from live import CARDS, MODEL, ROOT, TEXT_MODEL, embedded, photo_file, service
 from sentiment_network import reading
 from sidelight.predictors.folding import folded
-from sidelight.process import keep_freed_memory
 from sidelight_client import Client
 
+from bench.bare import Bare
 from bench.report import ratio, report, turns
 
 STEPS, ROUNDS, AT_ONCE = 150, 3, 8  # a sentence's mask settles after about so many steps, a paragraph's after 250
@@ -55,24 +54,6 @@ def ask(client: Client, steps: int, *, photo: bytes | None = None, text: str | N
     return answer.best
 
 
-class Bare:
-    """The passes alone, in a process of its own, whose allocator keeps freed memory as the service's does."""
-
-    def __init__(self, run: Callable[..., None], *arguments: object) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._process = ProcessPoolExecutor(1, context, keep_freed_memory)
-        self._work = partial(run, *arguments)
-
-    def __call__(self) -> None:
-        self._process.submit(self._work).result()
-
-    def __enter__(self) -> "Bare":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.shutdown()
-
-
 @functools.cache
 def read() -> torch.nn.Module:
     return reading().requires_grad_(False)
@@ -86,6 +67,12 @@ def passes_of_texts(texts: Sequence[str], steps: int) -> None:
     for _ in range(steps):
         x = rows.detach().requires_grad_()
         torch.autograd.grad(net.from_embeddings(x, there).log_softmax(1)[:, 0].sum(), x)
+
+
+def passes_in_turn(texts: Sequence[str], steps: int) -> None:
+    """The same of one text after another."""
+    for text in texts:
+        passes_of_texts([text], steps)
 
 
 @functools.cache
@@ -127,7 +114,8 @@ def test_eight_texts_at_once_against_one_after_another(tmp_path):
         service(tmp_path, texts()) as running,
         Client(running.grpc) as client,
         ThreadPoolExecutor(AT_ONCE) as pool,
-        ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), keep_freed_memory) as bare,
+        Bare(passes_of_texts, SENTENCES, SHORT) as bare_at_once,
+        Bare(passes_in_turn, SENTENCES, SHORT) as bare_in_turn,
     ):
 
         def one(text: str) -> None:
@@ -139,13 +127,6 @@ def test_eight_texts_at_once_against_one_after_another(tmp_path):
         def in_turn() -> None:
             for text in SENTENCES:
                 one(text)
-
-        def bare_at_once() -> None:
-            bare.submit(passes_of_texts, SENTENCES, SHORT).result()
-
-        def bare_in_turn() -> None:
-            for text in SENTENCES:
-                bare.submit(passes_of_texts, [text], SHORT).result()
 
         seconds = turns((at_once, in_turn, bare_at_once, bare_in_turn), ROUNDS)
     report(

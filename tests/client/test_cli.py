@@ -63,6 +63,16 @@ def test_flags_become_the_request(explain, service):
     assert asked.budget.max_evaluations == 500 and asked.budget.allow_partial and asked.outputs.map_at_input
 
 
+def test_references_of_one_name_are_gathered_from_all_rows_of_all_files(explain, service, tmp_path):
+    np.save(tmp_path / "two.npy", np.array([[1, 0], [0, 1]]))
+    np.save(tmp_path / "one.npy", np.array([2, 1]))
+    flags = [f"{name}={tmp_path / file}.npy" for name, file in (("cat", "two"), ("dog", "one"), ("cat", "one"))]
+    code, _, err = explain("--link", "cosine", *(word for flag in flags for word in ("--reference", flag)))
+    assert code == 0, err
+    found = [(r.name, list(r.values)) for r in service.requests[0].explanation.target.references]
+    assert found == [("cat", [1, 0]), ("cat", [0, 1]), ("cat", [2, 1]), ("dog", [2, 1])]
+
+
 def test_parameters_and_metrics_become_the_request(explain, service, tmp_path):
     np.save(tmp_path / "labels.npy", np.arange(48).reshape(6, 8))
     np.save(tmp_path / "mask.npy", np.ones((6, 8), bool))

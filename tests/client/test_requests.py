@@ -132,6 +132,37 @@ def test_references_are_named_vectors():
     assert references[0].name == "cats" and list(references[0].values) == [1, 1, 1]
 
 
+CATS, DOG = [[1, 0, 0.5], [0, 1, 0.25]], (0, 0, 2)
+
+
+@pytest.mark.parametrize("cats", [CATS, np.array(CATS), [np.array(v) for v in CATS], tuple(map(tuple, CATS))])
+def test_a_class_may_have_several_references_in_order_under_its_name(cats):
+    references = asked(link="cosine", references={"cat": cats, "dog": DOG}).target.references
+    assert [(r.name, list(r.values)) for r in references] == [("cat", CATS[0]), ("cat", CATS[1]), ("dog", [0, 0, 2])]
+
+
+@pytest.mark.parametrize(
+    ("references", "complaint"),
+    [
+        ([1, 0, 2], "references: a name to its vector"),
+        ({3: [1, 0]}, "references: names are texts, not 3"),
+        ({"cat": []}, r"references\['cat'\]: a vector of numbers, or several"),
+        ({"cat": np.ones((0, 3))}, r"references\['cat'\]: a vector of numbers, or several"),
+        ({"cat": 1.0}, r"references\['cat'\]: a vector of numbers, or several"),
+        ({"cat": "cat.npy"}, r"references\['cat'\]: a vector of numbers, or several"),
+        ({"cat": [[1, 0], [1, 0, 2]]}, r"references\['cat'\]: .* of equal length"),
+        ({"cat": np.ones((2, 2, 2))}, r"references\['cat'\]: .* an array \[n, K\]"),
+        ({"cat": [[1, 0], [1, 2]], "dog": [1, 0, 2]}, r"references\['dog'\]\[0\]: 2 numbers as the first has, not 3"),
+        ({"cat": [[1, 0], [1, np.nan]]}, r"references\['cat'\]\[1\]: finite numbers"),
+        ({"cat": [1e300, 0]}, r"references\['cat'\]\[0\]: finite numbers"),
+        ({"cat": [[1, 0], [0, 0]]}, r"references\['cat'\]\[1\]: not all zero"),
+    ],
+)
+def test_a_wrong_reference_is_named_without_a_round_trip(references, complaint):
+    with pytest.raises(InvalidRequest, match=complaint):
+        asked(link="cosine", references=references)
+
+
 @pytest.mark.parametrize(
     ("given", "kind"),
     [

@@ -12,40 +12,55 @@ from sidelight.engine.mailbox import Mailbox, Progress
 
 def test_the_queue_is_bounded_and_a_place_is_freed_on_leaving():
     gate = Gate(places=2)
-    first = gate.admit({"cpu": 3.0}, 60, False)
-    gate.admit({"cpu": 8.0}, 60, False)
+    first = gate.admit([{"cpu": 3.0}], 60, False)
+    gate.admit([{"cpu": 8.0}], 60, False)
     with pytest.raises(Exhausted) as full:
-        gate.admit({"cpu": 1.0}, 60, False)
+        gate.admit([{"cpu": 1.0}], 60, False)
     assert full.value.retry_after == pytest.approx(3.0)
     with first:
         pass
-    gate.admit({"cpu": 1.0}, 60, False)
+    gate.admit([{"cpu": 1.0}], 60, False)
 
 
 def test_what_cannot_end_in_time_is_refused_unless_a_part_is_wanted():
     gate = Gate(places=9)
     with pytest.raises(DeadlineExceeded, match="allow_partial"):
-        gate.admit({"cpu": 10.0}, 5.0, False)
-    gate.admit({"cpu": 10.0}, 5.0, True)
+        gate.admit([{"cpu": 10.0}], 5.0, False)
+    gate.admit([{"cpu": 10.0}], 5.0, True)
     with pytest.raises(DeadlineExceeded):
-        gate.admit({"cpu": 0.0}, -1.0, True)
+        gate.admit([{"cpu": 0.0}], -1.0, True)
 
 
 def test_expected_time_counts_fair_turns_on_the_same_lane_only():
     gate = Gate(places=9)
-    long = gate.admit({"cpu": 100.0}, 1e9, False)
-    gate.admit({"gpu": 100.0}, 1e9, False)
-    assert gate.expected({"cpu": 2.0}) == pytest.approx(4.0)  # in turns with the long one
+    long = gate.admit([{"cpu": 100.0}], 1e9, False)
+    gate.admit([{"gpu": 100.0}], 1e9, False)
+    assert gate.expected([{"cpu": 2.0}]) == pytest.approx(4.0)  # in turns with the long one
     long.progress(0.99)
-    assert gate.expected({"cpu": 2.0}) == pytest.approx(3.0)  # which is nearly done
-    assert gate.expected({"cpu": 2.0, "gpu": 7.0}) == pytest.approx(14.0)  # lanes work side by side
+    assert gate.expected([{"cpu": 2.0}]) == pytest.approx(3.0)  # which is nearly done
+    assert gate.expected([{"cpu": 2.0, "gpu": 7.0}]) == pytest.approx(14.0)  # lanes work side by side
+
+
+def test_stages_come_one_after_another_and_delay_others_by_all_of_them():
+    gate = Gate(places=1)
+    edited = gate.admit([{"pixels": 3.0}, {"cpu": 2.0, "gpu": 4.0}], 7.0, False)
+    assert gate.expected([{"pixels": 1.0}, {"gpu": 9.0}]) == pytest.approx(2.0 + 13.0)
+    assert gate.expected([{}, {"tpu": 5.0}]) == pytest.approx(5.0)
+    edited.progress(0.5)
+    with pytest.raises(Exhausted) as full:
+        gate.admit([{"cpu": 1.0}], 60, False)
+    assert full.value.retry_after == pytest.approx(3.5)
+    edited.progress(0.0)
+    gate.leave(edited)
+    with pytest.raises(DeadlineExceeded, match=r"about 7\.0 s"):
+        gate.admit([{"pixels": 3.0}, {"cpu": 2.0, "gpu": 4.0}], 6.9, False)
 
 
 def test_a_draining_gate_admits_no_one():
     gate = Gate(places=9)
     gate.drain()
     with pytest.raises(Unavailable):
-        gate.admit({"cpu": 1.0}, 60, False)
+        gate.admit([{"cpu": 1.0}], 60, False)
 
 
 async def test_progress_is_coalesced_and_keeps_the_newest_preview():

@@ -12,6 +12,7 @@ from in_process import encoded
 from PIL import Image
 from served import Served, served
 from sidelight.config import Limits
+from sidelight.core.ask import Edit
 from sidelight_client import Interventional, InvalidRequest, PreconditionFailed, Series, gradual
 from sidelight_client.errors import from_rpc
 from sidelight_proto.v1 import types_pb2
@@ -219,6 +220,15 @@ def test_an_estimate_tells_evaluations_and_edits(up):
     assert (cost.evaluations, cost.edits) == (5 + 1, 0)
 
 
+def test_an_estimate_adds_the_seconds_of_edits_to_those_of_the_rows_that_wait_for_them(up):
+    width, height = ask(up, levels()).best.intervention.frames[0].image.size  # both are measured now
+    an_edit = up.running.service.engine.seconds_per_row(Edit("parametric", (height, width), 1))
+    rows = up.client.estimate([IMAGE] * 9, model="curved", method="interventional").seconds
+    both = up.client.estimate(IMAGE, model="curved", method=Interventional(properties=[levels()]))
+    assert rows > 0 and an_edit > 0
+    assert both.seconds == both.seconds_with_queue == pytest.approx(rows + 9 * an_edit, abs=2e-6)  # microseconds
+
+
 def test_progress_tells_edits(up):
     told = []
     ask(up, levels(first=4, last=37), model="paced", on_progress=told.append)
@@ -244,6 +254,14 @@ def test_the_catalogue_lists_editors_with_their_parameters_and_those_of_a_proper
     assert properties.type == "records" and not method.baselines
     own = {p.name: p for p in properties.parameters}
     assert own["count"].high == 1000 and "captured" in own["editor"].choices
+
+
+def test_the_catalogue_tells_how_many_results_a_request_may_have(up):
+    most = up.stub.GetCatalogue(GetCatalogueRequest()).limits.max_targets
+    several = [levels(name=f"p{i}", count=3) for i in range(most + 1)]
+    up.client.estimate(IMAGE, model="curved", method=Interventional(properties=several[:most]))
+    with pytest.raises(InvalidRequest, match=f"at most {most} results"):
+        up.client.estimate(IMAGE, model="curved", method=Interventional(properties=several))
 
 
 def test_a_caller_who_hangs_up_ends_its_run(up):

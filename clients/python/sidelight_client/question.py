@@ -15,6 +15,7 @@ from sidelight_client.errors import InvalidRequest
 from sidelight_client.inputs import Source
 from sidelight_client.methods import MAPLESS, hint, named
 from sidelight_client.parameters import fill
+from sidelight_client.references import Vectors, embeddings
 
 ClassLike: TypeAlias = int | str
 
@@ -48,8 +49,9 @@ class Question(TypedDict, total=False):
     contrast: ClassLike | Sequence[ClassLike]
     # The scale of the explained number: "logit", "probability", "log_probability", "cosine", ...
     link: str
-    # Named vectors in the model's output space, for link="cosine".
-    references: Mapping[str, Sequence[float] | np.ndarray]
+    # Vectors in the model's output space, for link="cosine": {"cat": v}, or {"cat": [v1, v2]} (an array [n, K]), whose
+    # similarities are averaged. One result for each name.
+    references: Mapping[str, Vectors]
     # What stands for "not there": "model_mean", "black", "grey", "white", "image_mean", "image_median", "blur",
     # "noise", "histogram", "random_colour", "segment_mean", "inpainting", for path attribution also "feature_zero",
     # "feature_mean" and "neutral"; a grey value or colour in 0..255, an image, a message such as
@@ -146,10 +148,7 @@ def _target(question: Question) -> types_pb2.Target:
         classes=[_class(c) for c in _several(question.get("target", ()))],
         contrast=[_class(c) for c in _several(question.get("contrast", ()))],
         link=_link(question.get("link")),
-        references=[
-            types_pb2.Embedding(name=name, values=np.asarray(values, np.float32))
-            for name, values in question.get("references", {}).items()
-        ],
+        references=embeddings(question.get("references", {})),
     )
     _fill(target, question, "top_k")
     return target

@@ -46,6 +46,7 @@ def catalogue(
         max_response_bytes=UNARY_BYTES,
         max_requests=static.max_requests,
         max_text_characters=static.limits.max_text_characters,
+        max_targets=static.limits.max_targets,
     )
     limits.max_duration.FromNanoseconds(round(static.max_duration * 1e9))
     return GetCatalogueResponse(

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from sidelight.core.errors import Cancelled, DeadlineExceeded, Unavailable
 from sidelight.core.explanation import Explanation, explain
 from sidelight.core.sweep import Plan, together
 from sidelight.engine.engine import Engine
-from sidelight.engine.gate import Gate
+from sidelight.engine.gate import Gate, Stages, seconds
 from sidelight.engine.mailbox import Mailbox, Progress
 from sidelight.engine.observer import Label
 from sidelight.engine.threads import alone
@@ -62,18 +63,18 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Expected cost: evaluations, edits at most, and seconds by lane; and the baseline of a request that names none."""
+    """Expected cost: evaluations, edits at most, and seconds; and the baseline of a request that names none."""
 
     evaluations: int
     edits: int
-    lanes: dict[str, float]
+    stages: Stages
     baseline: types_pb2.Baseline | None
 
     def encode(self, gate: Gate) -> EstimateCostResponse:
         """With the work that `gate` has admitted in front of it."""
         response = EstimateCostResponse(evaluations=self.evaluations, edits=self.edits, baseline=self.baseline)
-        response.expected.FromNanoseconds(round(max(self.lanes.values()) * 1e9))
-        response.expected_with_queue.FromNanoseconds(round(gate.expected(self.lanes) * 1e9))
+        response.expected.FromNanoseconds(round(seconds(self.stages) * 1e9))
+        response.expected_with_queue.FromNanoseconds(round(gate.expected(self.stages) * 1e9))
         return response
 
 
@@ -109,19 +110,19 @@ class Desk:
         return question
 
     def estimate(self, question: Question) -> Estimate:
-        """What it would cost at the measured rates."""
-        lanes: dict[str, float] = {}
+        """What it would cost at the measured rates. Frames are edited before a model sees them."""
+        edits: dict[str, float] = defaultdict(float)  # seconds by lane, as `rows`
+        rows: dict[str, float] = defaultdict(float)
+        for one in question.interventions:
+            edits[one.editor.lane] += one.most * (self.engine.seconds_per_row(one.edits.prepared.ask) or 0.0)
         for part in question.parts:
             backward = "gradient" in question.method.needs
             model = part.asked(question.method)
             lane = part.offer.rows_by(model).lane
-            seconds = self._seconds_per_row(part, model) * (BACKWARD if backward else 1)
-            lanes[lane] = lanes.get(lane, 0.0) + part.rows(question.method, question.max_evaluations) * seconds
-        for one in question.interventions:
-            seconds = one.most * (self.engine.seconds_per_row(one.edits.prepared.ask) or 0.0)
-            lanes[one.editor.lane] = lanes.get(one.editor.lane, 0.0) + seconds
+            cost = self._seconds_per_row(part, model) * (BACKWARD if backward else 1)
+            rows[lane] += part.rows(question.method, question.max_evaluations) * cost
         named = question.request.baseline.WhichOneof("kind")
-        return Estimate(question.rows, question.edits, lanes, None if named else question.said_baseline)
+        return Estimate(question.rows, question.edits, (edits, rows), None if named else question.said_baseline)
 
     def _seconds_per_row(self, part: Part, model: Model) -> float:
         """Measured for this version, else for the one that was probed; 0 where nothing is known yet."""
@@ -145,7 +146,7 @@ class Desk:
         """
         models = tuple(part.spec.name for part in question.parts)
         estimate = self.estimate(question)
-        with self.gate.admit(estimate.lanes, deadline.remaining, question.allow_partial) as admission:
+        with self.gate.admit(estimate.stages, deadline.remaining, question.allow_partial) as admission:
             await accepted(estimate)
             mailbox = Mailbox(asyncio.get_running_loop())
             run = self.engine.run(

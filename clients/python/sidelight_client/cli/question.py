@@ -38,7 +38,10 @@ def add_question(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--top-k", type=int, metavar="K", help="explain the K highest-ranked classes (1)")
     group.add_argument("--contrast", action="append", metavar="CLASS", help="subtract it: why this and not that")
     group.add_argument("--link", help="scale of the explained number: logit, probability, log_probability, cosine, ...")
-    group.add_argument("--reference", action="append", metavar="NAME=FILE", help="a vector (.npy) for --link cosine")
+    group.add_argument(
+        "--reference", action="append", metavar="NAME=FILE",
+        help="for --link cosine: a vector (.npy), or several [n, K]; repeat for more classes, or more vectors of one",
+    )  # fmt: skip
     group.add_argument(
         "--baseline", action="append",
         help=f"what stands for 'not there': model_mean, blur, noise, {', '.join(COLOURS)}, R,G,B, an image or "
@@ -114,7 +117,7 @@ def question_of(args: argparse.Namespace) -> Question:
         several = [_baseline(text) for text in args.baseline]
         question["baseline"] = several if len(several) > 1 else several[0]
     if args.reference:
-        question["references"] = dict(_reference(text) for text in args.reference)
+        question["references"] = _references(args.reference)
     return question
 
 
@@ -139,11 +142,15 @@ def _file(path: str, flag: str) -> Path:
     return Path(path)
 
 
-def _reference(text: str) -> tuple[str, np.ndarray]:
-    name, found, path = text.partition("=")
-    if not found or not Path(path).is_file():
-        raise InvalidRequest.of("reference", f"{text!r} is not NAME=FILE with a .npy file")
-    return name, _array(path, "reference")
+def _references(texts: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    """Each NAME=FILE; of a name all its vectors, from one file or several."""
+    found: dict[str, list[np.ndarray]] = {}
+    for text in texts:
+        name, separator, path = text.partition("=")
+        if not separator or not Path(path).is_file():
+            raise InvalidRequest.of("reference", f"{text!r} is not NAME=FILE with a .npy file")
+        found.setdefault(name, []).extend(np.atleast_2d(_array(path, "reference")))
+    return found
 
 
 def _array(path: str, flag: str) -> np.ndarray:

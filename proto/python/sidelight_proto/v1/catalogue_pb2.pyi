@@ -167,17 +167,19 @@ class ModelEntry(_message.Message):
     def __init__(self, name: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., modality: _Optional[str] = ..., executor: _Optional[_Union[_types_pb2.Executor, str]] = ..., endpoint: _Optional[str] = ..., shares_production: _Optional[bool] = ..., inputs: _Optional[_Iterable[_Union[TensorEntry, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[TensorEntry, _Mapping]]] = ..., output_kind: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., classes: _Optional[int] = ..., ready: _Optional[bool] = ..., reason: _Optional[str] = ..., determinism: _Optional[_Union[Determinism, _Mapping]] = ..., twin: _Optional[_Union[TwinEntry, _Mapping]] = ..., shared_memory: _Optional[str] = ..., size: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_request_bytes", "max_image_pixels", "max_response_bytes", "max_requests", "max_duration", "max_text_characters")
+    __slots__ = ("max_request_bytes", "max_image_pixels", "max_response_bytes", "max_requests", "max_duration", "max_text_characters", "max_targets")
     MAX_REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_IMAGE_PIXELS_FIELD_NUMBER: _ClassVar[int]
     MAX_RESPONSE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     MAX_DURATION_FIELD_NUMBER: _ClassVar[int]
     MAX_TEXT_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TARGETS_FIELD_NUMBER: _ClassVar[int]
     max_request_bytes: int
     max_image_pixels: int
     max_response_bytes: int
     max_requests: int
     max_duration: _duration_pb2.Duration
     max_text_characters: int
-    def __init__(self, max_request_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., max_response_bytes: _Optional[int] = ..., max_requests: _Optional[int] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_text_characters: _Optional[int] = ...) -> None: ...
+    max_targets: int
+    def __init__(self, max_request_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., max_response_bytes: _Optional[int] = ..., max_requests: _Optional[int] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_text_characters: _Optional[int] = ..., max_targets: _Optional[int] = ...) -> None: ...
