@@ -110,7 +110,7 @@ $(ONNX_TWIN): requirements-dev.lock | check
 	@touch $@
 
 # ------------------------------------------------------------------------------------------------- running
-demo: $(SETUP) $(MODELS) $(TRITON) ## explain a photo and a sentence through a real Triton, from nothing to a picture
+demo: $(SETUP) $(MODELS) $(TRITON) ## explain a photo, a sentence and a drawing through a real Triton, from nothing to a picture
 	@$(BIN)/python deploy/demo.py
 
 demo-embedded: $(SETUP) $(MODELS) ## the same with the models inside the service, without Triton
