@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,3 +37,24 @@ def test_uniform_normal_and_integers_have_their_moments():
     assert abs(z.mean()) < 0.015 and abs(z.var() - 1) < 0.02 and np.isfinite(z).all()
     counts = np.bincount(k.integers(rows, 5, 7).ravel(), minlength=7)
     assert len(counts) == 7 and (abs(counts / counts.sum() - 1 / 7) < 0.006).all()
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(1, 200), st.integers(0, 9), st.integers(1, 5), st.integers(1, 4))
+def test_any_chunking_gives_the_same_normal_numbers(seed, width, start, count, chunk):
+    stream = Stream(seed).child("a")
+    whole = stream.normal(range(start, start + count), width)
+    parts = [
+        stream.normal(range(at, min(at + chunk, start + count)), width) for at in range(start, start + count, chunk)
+    ]
+    assert (np.concatenate(parts) == whole).all()
+
+
+def test_normal_numbers_have_the_distribution_of_normal_numbers_and_those_of_a_pair_are_independent():
+    z = Stream(6).normal(range(1000), 200)
+    edges = np.linspace(-3, 3, 25)
+    expected = np.diff([0.5 * (1 + math.erf(x / math.sqrt(2))) for x in edges])
+    found = np.histogram(z, edges)[0] / z.size
+    assert abs(found - expected).max() < 0.002
+    one, other = z[:, :100].ravel(), z[:, 100:].ravel()
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.015 and abs(np.corrcoef(one**2, other**2)[0, 1]) < 0.015
+    assert abs((z > 3).mean() - 0.00135) < 0.0003 and abs((z < -3).mean() - 0.00135) < 0.0003

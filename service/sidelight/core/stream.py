@@ -42,7 +42,12 @@ class Stream:
         return (self.uniform(rows, width) * high).astype(np.int64)
 
     def normal(self, rows: range, width: int) -> NDArray[np.float64]:
-        """Standard normal numbers [rows, width], by Box and Muller."""
-        u = self.uniform(rows, 2 * width)
-        radius = np.sqrt(-2.0 * np.log1p(-u[:, :width]))  # 1 - u lies in (0, 1]
-        return radius * np.cos(2.0 * np.pi * u[:, width:])
+        """Standard normal numbers [rows, width], by Box and Muller: two of each word, at most 6.7 from 0.
+
+        Angles are of float32: there are 2**24 of them, and their sines come ten times as fast as in float64.
+        """
+        words = self.words(rows, -(-width // 2))
+        u = (words >> np.uint64(32)).astype(np.float64) * 2.0**-32  # in [0, 1), as 1 - u is to lie in (0, 1]
+        radius = np.sqrt(-2.0 * np.log1p(-u))
+        angle = (words & np.uint64(0xFFFFFFFF)).astype(np.float32) * np.float32(2.0 * np.pi * 2.0**-32)
+        return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], 1)[:, :width]

@@ -27,7 +27,7 @@ from sidelight.engine.threads import spread
 log = logging.getLogger(__name__)
 
 SHARED_BYTES = 256 << 20  # of uploaded shared columns kept on the device
-PATIENCE = 0.1  # of what a batch cost the lane: how long it waits for the plans that the batch has set to work
+PATIENCE = 0.25  # of what a batch cost the lane: how long it waits for the plans that the batch has set to work
 AHEAD = 4  # batches, for each call under way, that a sweep may be ahead of its fold: answers may overtake each other
 
 

@@ -17,7 +17,7 @@ from functools import cache, lru_cache
 
 import torch
 
-from sidelight.masks.bands import BandedSum, blocks
+from sidelight.masks.bands import BandedSum, Side
 
 RADIUS = 20  # of the window, in pixels: 41 x 41, as the authors have it
 SPACING = 0.33  # of levels, at most, in log sigma
@@ -36,7 +36,7 @@ class Bank:
         levels = [low * math.exp(self.step * i) for i in range(AROUND.start, self.gaps + AROUND.stop - 1)]
         self.rows = torch.stack([kernels(shape[0], cell, sigma, dtype) for sigma in levels])  # [L, H, g]
         self.columns = torch.stack([kernels(shape[1], cell, sigma, dtype).T for sigma in levels])  # [L, g', W]
-        self._down, self._across = (blocks(side, cell, RADIUS) for side in shape)
+        self._down, self._across = (Side.of(side, cell, RADIUS) for side in shape)
 
     def sum(self, w: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """Z [H, W] of w and sigma [g, g'], sigma within the bounds; differentiable in both."""

@@ -9,8 +9,10 @@ told, and masks are compared by the sum of the others.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 
 from sidelight.masks.field import Cells
 from sidelight.masks.options import Options
@@ -19,16 +21,33 @@ UNCOUNTED = "sigma"  # the term that a comparison leaves out
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # a half of the eight: the other half are the same pairs
 
 
+class _Variation(torch.autograd.Function):
+    """TV, and with it its gradient: of each pair 2 (lambda_i - lambda_j) / (H W), and the opposite."""
+
+    @staticmethod
+    def forward(ctx: Any, mask: torch.Tensor) -> torch.Tensor:
+        height, width = mask.shape
+        total, gradient = mask.new_zeros(()), torch.zeros_like(mask)
+        for down, across in NEIGHBOURS:
+            left, right = max(-across, 0), max(across, 0)
+            there = slice(down, None), slice(right, width - left)
+            here = slice(height - down), slice(left, width - right)
+            change = (mask[there] - mask[here]).contiguous()
+            total += torch.dot(change.view(-1), change.view(-1))
+            gradient[there] += change
+            gradient[here] -= change
+        ctx.gradient = gradient.mul_(2 / mask.numel())
+        return total / mask.numel()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
+        return upstream * ctx.gradient
+
+
 def variation(mask: torch.Tensor) -> torch.Tensor:
-    """TV of a mask [H, W]."""
-    height, width = mask.shape
-    total = mask.new_zeros(())
-    for down, across in NEIGHBOURS:
-        left, right = max(-across, 0), max(across, 0)
-        there = mask[down:, right : width - left]
-        here = mask[: height - down, left : width - right]
-        total = total + (there - here).square().sum()
-    return total / mask.numel()
+    """TV of a mask [H, W], differentiable once."""
+    return _Variation.apply(mask)
 
 
 def regularisers(mask: torch.Tensor, cells: Cells, options: Options) -> dict[str, torch.Tensor]:

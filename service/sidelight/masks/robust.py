@@ -9,8 +9,6 @@ import torch
 
 from sidelight.core.stream import Stream
 
-SIDES = ("kept", "removed")
-
 
 @dataclass(frozen=True, eq=False)
 class Snapped:
@@ -30,8 +28,5 @@ def snapped(masks: torch.Tensor, share: float, stream: Stream, step: int) -> Sna
 
 def noise(length: int, width: int, sd: float, stream: Stream, step: int, window: int) -> torch.Tensor:
     """Normal noise [2, length, width] float64 for the embeddings of one window, of the kept part and the complement."""
-    drawn = [
-        torch.from_numpy(stream.child(f"masks.noise.{side}.{window}").normal(range(step, step + 1), length * width))
-        for side in SIDES
-    ]
-    return sd * torch.cat(drawn).view(len(SIDES), length, width)
+    drawn = stream.child(f"masks.noise.{window}").normal(range(2 * step, 2 * step + 2), length * width)
+    return sd * torch.from_numpy(drawn).view(2, length, width)

@@ -32,7 +32,9 @@ from sidelight.masks.scene import Evidences, evidence_weights, probabilities
 from sidelight.masks.windows import Window, windows
 from sidelight.path.layers import twin_of
 
-BUCKET = 8  # tokens that lengths are filled up to a multiple of, so that texts of like length share a batch
+# Lengths are filled up to a multiple, so that texts of like length share a batch. A longer text gains less by that,
+# since it fills the cores by itself, and pays more for it.
+BUCKET, SHORT, FINE = 8, 32, 4  # tokens; the finer multiple is that of texts longer than `SHORT`
 CHANGE = 1e-4  # of an output, relative to its largest number, that padding may make
 
 Ends = tuple[torch.Tensor, torch.Tensor]  # z [W, L, D] and b [W, M, L, D]
@@ -70,7 +72,7 @@ class TextScene:
         eps = self._noise(step) if draws and o.noise else None
         kept = torch.stack([filled(w.spread(drawn.masks), self.ids.shape[1], 1.0) for w in self.windows])  # [W, A, L]
         shares = torch.stack([kept, 1 - kept], 2)  # [W, A, 2, L]: how much of z is there
-        w = evidence_weights(self.job, o)[list(targets)]  # [A, 2, 2K]
+        w = self._weights[list(targets)]  # [A, 2, 2K]
         index = self._index(len(masks))
 
         def render(rows: range, on: Placement) -> tuple[Rows, Sequence[Row]]:
@@ -94,6 +96,10 @@ class TextScene:
     def differences(self) -> torch.Tensor:
         """z - b, [W, M, L, D]."""
         return self.ends[0].unsqueeze(1) - self.ends[1]
+
+    @cached_property
+    def _weights(self) -> torch.Tensor:
+        return evidence_weights(self.job, self.options)  # [T, 2, 2K]
 
     def _noise(self, step: int) -> list[torch.Tensor]:
         """Of each window [2, its tokens, D]."""
@@ -175,7 +181,8 @@ def _bucket(job: Job, twin: Twin, length: int) -> int:
     if not isinstance(job.input, TextInput) or twin.pad is None or twin.ids is None or shape[0] != -1:
         return length
     longer = twin.ids(" ".join([job.input.text] * (2 + BUCKET)) if length <= 2 * BUCKET else f"{job.input.text} " * 2)
-    return max(length, min(-(-length // BUCKET) * BUCKET, len(longer)))
+    multiple = BUCKET if length <= SHORT else FINE
+    return max(length, min(-(-length // multiple) * multiple, len(longer)))
 
 
 def _pads(job: Job, column: str, rows: tuple[torch.Tensor, torch.Tensor]) -> Plan[bool]:
