@@ -64,7 +64,7 @@ LAYER = "_blocks.10"  # a middle one, at which gradients are taken
 SENTENCE = "The plot is thin and the jokes are stale, but the music is wonderful and the actors are a joy to watch."
 LESION = Lesion(size=0.4, irregularity=0.8, hue=0.3, darkness=0.7, seed=1)  # nothing was trained on it
 PROPERTIES = {"patch": "add a blue patch on the left", "ruler": "add a ruler"}  # and how the editor is told to add them
-GUIDANCE = {"first": 0.0, "last": 3.0, "count": 16}  # what this small editor learnt; a large one takes about 1 to 12
+GUIDANCE: dict[str, Any] = {"first": 0.0, "last": 3.0, "count": 16}  # what this small editor learnt; large: to 12
 START_SECONDS = 180  # reading torch from a cold disk is slow
 METRICS = (  # patterns of the five lines shown
     "sidelight_explanations_total.*rise",
