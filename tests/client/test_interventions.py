@@ -168,6 +168,12 @@ def test_the_drawing_names_axis_flips_test_and_what_the_numbers_do_not_say(expla
     assert "tiger &lt;b&gt;" in explain().best.curve_svg()
 
 
+def test_a_scale_of_an_editor_stands_before_its_number_and_a_unit_behind():
+    assert [curve.with_unit(1.5, unit) for unit in ("guidance scale", "degree", "second", "")] == [
+        "guidance 1.5", "1.5°", "1.5 second", "1.5",
+    ]  # fmt: skip
+
+
 def test_the_curve_goes_through_the_outputs(explain):
     best = explain().best
     drawing = curve.draw(best)

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from sidelight.editors import ledits as ledits_module
 from sidelight.editors.instruct_pix2pix import InstructPix2PixParams
 from sidelight.editors.ledits import LeditsParams
 from sidelight.editors.sdedit import SdeditParams
+from sidelight.loading import ONE_BY_ONE
 from small_pipelines import LATENTS, SIDE, TOKENS, WIDTH, ddim, instruct_pix2pix, text_to_image
 
 LEVELS = 1  # of 255, that a frame may differ from the library's, or from what it is alone
@@ -245,6 +247,15 @@ def test_the_key_holds_all_that_decides_a_frame(editors):
     ]
     assert len(set(keys)) == len(keys)
     assert keys[0] == editor.prepare(EDITED, picture(), Stream(1)).key
+
+
+def test_a_pipeline_is_not_read_while_another_network_is(tmp_path):
+    folder = instruct_pix2pix(tmp_path / "pipeline")
+    with ThreadPoolExecutor(1) as pool:
+        with ONE_BY_ONE:
+            made = pool.submit(find("instruct_pix2pix").make, name="a", model=str(folder))
+            assert wait([made], 0.5).not_done
+        made.result(60)
 
 
 def test_a_scheduler_that_draws_draws_the_same_for_a_row_in_any_batch(tmp_path):

@@ -20,8 +20,11 @@ from in_process import request, running
 from prometheus_client.parser import text_string_to_metric_families
 from sidelight.telemetry import Window
 from sidelight_proto.v1 import types_pb2
+from sidelight_proto.v1.intervention_pb2 import CHANGE_BRIGHTNESS, Interventional, Parametric, Property
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
+BATCHES = 'sidelight_edit_batch_seconds_%s{editor="pix", code="%s"%s}'
+BUCKETS = [BATCHES % ("bucket", "OK", f', le="{le}"') for le in ("60", "120", "+Inf")]
 API = {
     "grpc_server_started",
     "grpc_server_handled",
@@ -101,6 +104,8 @@ def test_the_busy_ratio_forgets_what_is_older_than_its_window():
 async def test_alerts_use_metrics_that_exist():
     async with running(LinearPredictor()) as up:
         await up.stub.Explain(request())
+        brighter = Property(parametric=Parametric(change=CHANGE_BRIGHTNESS))
+        await up.stub.Explain(request(interventional=Interventional(properties=[brighter], permutations=100)))
         found = await asyncio.to_thread(scraped, up.addresses["metrics"])
         names = {s.name for samples in found.values() for s in samples} | {f"{n}_total" for n in found}
         used = set(re.findall(r"\b(?:sidelight|grpc)_[a-z_]+\b", "".join(expressions())))
@@ -123,6 +128,53 @@ needs_prometheus = pytest.mark.skipif(
 @needs_prometheus
 def test_prometheus_accepts_the_example_configuration_and_its_rules():
     subprocess.run(["promtool", "check", "config", str(DEPLOY / "prometheus.yml")], check=True, capture_output=True)
+
+
+def check_rules(alert: str, series: dict[str, str], firing: list[dict[str, str]], folder: Path) -> None:
+    """Asserts with which labels an alert fires after 30 minutes of the series, one sample a minute."""
+    known = {"alertname": alert, "alertstate": "firing"}
+    told = [",".join(f'{name}="{value}"' for name, value in (known | labels).items()) for labels in firing]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": f'ALERTS{{alertname="{alert}", alertstate="firing"}}',
+                "eval_time": "30m",
+                "exp_samples": [{"labels": f"ALERTS{{{labels}}}", "value": 1} for labels in told],
+            }
+        ],
+    }
+    file = folder / "rules_test.yml"
+    file.write_text(json.dumps({"rule_files": [str(DEPLOY / "alerts.yml")], "tests": [test]}))  # JSON is YAML
+    done = subprocess.run(["promtool", "test", "rules", str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_prometheus
+@pytest.mark.parametrize(
+    ("alert", "severity", "bad", "good"),
+    [
+        (
+            "SidelightEditorAway", "warning",
+            {'sidelight_editor_ready{editor="pix"}': "0x30"},
+            {'sidelight_editor_ready{editor="pix"}': "0x9 1x20"},  # still reading its weights
+        ),
+        (
+            "SidelightEditsFail", "warning",
+            {BATCHES % ("count", "OK", ""): "0+9x30", BATCHES % ("count", "RuntimeError", ""): "0+1x30"},
+            {BATCHES % ("count", "OK", ""): "0+9x30", BATCHES % ("count", "Cancelled", ""): "0+9x30"},
+        ),
+        (
+            "SidelightEditsSlow", "info",
+            dict(zip(BUCKETS, ("0+1x30", "0+9x30", "0+9x30"), strict=True)),
+            dict(zip(BUCKETS, ("0+9x30", "0+9x30", "0+9x30"), strict=True)),
+        ),
+    ],
+)  # fmt: skip
+def test_an_alert_on_edits_fires_where_it_should_and_only_there(tmp_path, alert, severity, bad, good):
+    check_rules(alert, bad, [{"editor": "pix", "severity": severity}], tmp_path)
+    check_rules(alert, good, [], tmp_path)
 
 
 @contextmanager

@@ -19,6 +19,9 @@ ROW = 8  # frames beside each other
 INK, FAINT, GROUND, CHANCE = "#222222", "#8a8a8a", "#e4e4e4", "#d9d9d9"
 COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#e08214", "#17a2b8", "#8c564b", "#e377c2")
 SYMBOLS = {"degree": "°", "per cent": " %", "factor": "×", "level of 255": " levels", "pixel": " px"}
+SCALES = {  # units that stand before their number
+    "guidance scale": "guidance", "edit guidance scale": "edit guidance", "noising strength": "noising",
+}  # fmt: skip
 OTHERS = 4  # curves of other classes
 SEEN = 0.01  # share of the total variation from which on a shift is worth a line
 DOTS = 60  # strengths that are still seen one by one
@@ -301,7 +304,8 @@ def number(x: float) -> str:
 
 def with_unit(x: float, unit: str) -> str:
     """A strength in words."""
-    return number(float(f"{x:.3g}")) + SYMBOLS.get(unit, f" {unit}" if unit else "")
+    said = number(float(f"{x:.3g}"))
+    return f"{SCALES[unit]} {said}" if unit in SCALES else said + SYMBOLS.get(unit, f" {unit}" if unit else "")
 
 
 def short(text: str, most: int) -> str:

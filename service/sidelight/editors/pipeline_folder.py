@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from sidelight.loading import ONE_BY_ONE
+
 COMPONENTS = {
     # component: package, class; a scheduler may be any of diffusers' own
     "vae": ("diffusers", "AutoencoderKL"),
@@ -44,13 +46,19 @@ class Components:
 
 def load(model: str, device: torch.device, dtype: torch.dtype) -> Components:
     """The components, their weights in `dtype`. Raises ValueError with what is wrong with the folder."""
+    folder = found(model)
+    index, digest = _index(folder), digest_of(folder)
+    with ONE_BY_ONE:  # and not what takes long, a download
+        return _read(folder, index, digest, device, dtype)
+
+
+def _read(
+    folder: Path, index: dict[str, list[str]], digest: str, device: torch.device, dtype: torch.dtype
+) -> Components:
     import diffusers
     import transformers
 
-    folder = found(model)
-    index = _index(folder)
     scheduler = _scheduler(diffusers, index["scheduler"][1], folder)
-    digest = digest_of(folder)
     packages = {"diffusers": diffusers, "transformers": transformers}
     networks = {}
     for name in ("vae", "unet", "text_encoder"):

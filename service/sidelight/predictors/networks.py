@@ -6,7 +6,6 @@ import importlib.util
 import math
 import mmap
 import re
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,9 @@ import torch
 
 from sidelight.core.errors import Unsupported
 from sidelight.core.predictor import TensorSpec
+from sidelight.loading import ONE_BY_ONE
 from sidelight.predictors.serving import split_batch
 
-# Libraries import themselves lazily and change torch's defaults while they load weights, for all threads.
-_ONE_BY_ONE = threading.Lock()
 Forward = Callable[[Any], Any]  # rows (a tensor, or a list of texts) -> a tensor, or a mapping or sequence of tensors
 
 
@@ -46,7 +44,7 @@ def from_factory(name: str, arguments: Mapping[str, Any], device: torch.device) 
     source, _, path = name.partition(":")
     if not path:
         raise ValueError(f"a factory is named package.module:function or file.py:function, not {name!r}")
-    with _ONE_BY_ONE:
+    with ONE_BY_ONE:
         try:
             made: Any = _module(source)
             for part in path.split("."):
