@@ -266,6 +266,20 @@ async def test_a_mask_is_found_for_a_model_without_gradients_and_said_to_be(up):
     assert (await up.stub.Explain(again(answer, asked("text")))).results[0].optimised == result.optimised
 
 
+async def test_a_search_takes_several_baselines_too_and_tells_rationales(up):
+    several = {"distribution": {"baselines": [{"text": {}}, {"text": {"replacement": "so"}}]}}
+    message = asked("text", "mask_search", {"generations": 3, "population": 6, "span_count": 1}, baseline=several)
+    answer = await up.stub.Explain(message)
+    (result,) = answer.results
+    assert result.rows_done == 2 * 2 * 3 * 6
+    cost = await up.stub.EstimateCost(EstimateCostRequest(explanation=message))
+    assert cost.evaluations == result.evaluations
+    assert len(answer.resolved.baseline.distribution.baselines) == 2
+    (span,) = result.optimised.rationales
+    assert TEXT[span.begin : span.end].strip() and 0 < span.score < 1
+    assert (await up.stub.Explain(again(answer, message))).results[0].optimised == result.optimised
+
+
 # -- what will not do --------------------------------------------------------------------------------------------------
 
 NUMBERS = [
