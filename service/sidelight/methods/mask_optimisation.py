@@ -53,7 +53,8 @@ class MaskOptimisationParams:
         Evidence, "what p is, of a model that serves logits: of probabilities it is softmax"
     )
     comprehensiveness: Comprehensiveness | None = _member(
-        Comprehensiveness, "what is asked of the complement: -log(1 - q), or +log q"
+        Comprehensiveness,
+        "what is asked of the complement: -log(1 - q), or +log q, which has no least: weigh the size more",
     )
     kernel: Kernel | None = _member(Kernel, "exp(-d^2 / sigma), or exp(-(d / sigma)^2)")
     size_weight: float | None = _number("a_size, of (mean lambda)^2", 0.0, MAX_WEIGHT)
