@@ -294,6 +294,17 @@ def test_noise_is_the_steps_own_whatever_the_target_and_the_padding():
     torch.testing.assert_close(first.log_p, bare.log_p, rtol=1e-12, atol=1e-12)
 
 
+def test_what_is_kept_and_the_rest_have_noise_of_their_own():
+    options = replace(TEXT, snap=0.0, noise=0.5)
+    job = job_of("An unforgettable joy, truly.", classes=(0,))
+    half = torch.full((1, *job.input.shape), 0.5, dtype=torch.float64)  # so that both sides are the same but for it
+    scene, _ = asked(job, half, options=options)
+    columns, _ = scene.rows(half, (0,), 2, True).render(range(2), WIDE)
+    inside = slice(1, len(reader.ids(job.input.text)) - 1)
+    kept, rest = columns["a.embed"][:, inside]
+    assert (kept - rest).std() == pytest.approx(0.5 * math.sqrt(2), rel=0.25)
+
+
 # -- what is refused, and other inputs
 
 
