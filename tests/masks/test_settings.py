@@ -162,6 +162,7 @@ def test_presets_of_another_kind_of_input_are_refused():
         ({"sigma": 0.5}, "sigma: in [0.6, 400]"),
         ({"sigma_low": 1.3}, "sigma: in [1.3, 400]"),
         ({"sigma_low": 3.0, "sigma_high": 2.0}, "sigma_high: above"),
+        ({"sigma_low": 1.2, "sigma_high": 1.2}, "sigma_high: above"),
         ({"snap": 0.1}, "snap: 0"),
         ({"noise": 0.1}, "noise: 0"),
         ({"cell": 11}, "cell: at most 10"),
@@ -199,7 +200,7 @@ def test_targets_that_are_no_class_are_refused():
 
 
 def test_rationales_are_by_a_threshold_of_a_half_unless_they_are_asked_for_otherwise():
-    x, mask = text_job().input, torch.tensor([0.9, 0.2, 0.6, 0.4, 0.8])
+    x, mask = text_job().input, torch.tensor([0.9, 0.2, 0.5, 0.4, 0.8])
 
     def chosen(**ways):
         return [SENTENCE[s.begin : s.end] for s in rationale(x, mask, replace(TEXT, **ways))]
