@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> None:
     sheet = Image.new("RGB", (COLUMNS * (SIDE + 8), rows * (SIDE + CAPTION + 4)), "white")
     for i, one in enumerate(panels):
         sheet.paste(one, (i % COLUMNS * (SIDE + 8), i // COLUMNS * (SIDE + CAPTION + 4)))
-    sheet.save(OUT / "methods.jpg", quality=85)
+    sheet.save(OUT / "methods.jpg", quality=65, optimize=True, progressive=True)
     console.print(f"wrote {OUT / 'methods.jpg'}")
 
 

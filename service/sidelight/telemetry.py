@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import ThreadingWSGIServer
 
 import sidelight
-from sidelight.core.ask import Ask, Edit
+from sidelight.core.ask import TWIN, Ask, Edit
 from sidelight.engine.observer import Label
 from sidelight.rpc.observer import request_id
 
@@ -122,7 +122,8 @@ class Telemetry:
         if isinstance(ask, Edit):
             self._edits.labels(ask.editor).inc(rows)
         else:
-            self._evaluations.labels(label.method, _model_of(ask) or label.model, label.executor).inc(rows)
+            executor = TWIN if _variant_of(ask) else label.executor
+            self._evaluations.labels(label.method, _model_of(ask) or label.model, executor).inc(rows)
 
     def call(self, ask: Ask, seconds: float, code: str) -> None:
         if isinstance(ask, Edit):
@@ -203,6 +204,12 @@ class _Quiet(WSGIRequestHandler):
 def _model_of(ask: Ask) -> str | None:
     model = getattr(ask, "model", None)
     return model.name if model else None
+
+
+def _variant_of(ask: Ask) -> str:
+    """Of the model; empty for the served one, which checks of its twin are asked of too."""
+    model = getattr(ask, "model", None)
+    return model.variant if model else ""
 
 
 class Window:

@@ -128,7 +128,7 @@ class Watch:
         began = time.monotonic()
         model = Model(spec.name, spec.version)
         measured: Probe = await self._run(probe(model, sample(spec), spec.kind, predictor.batch_rows), predictor)
-        twin = await self._verified(model)
+        twin = await self._verified(predictor, model)
         self._probed = spec
         rows = twin is not None and self._source is not None and self._source.rows
         if self._twin is not None and twin is not None:  # it may know what the endpoint does not tell
@@ -140,7 +140,7 @@ class Watch:
         log.info("model %s version %s is ready", spec.name, spec.version, extra=about)
 
     async def _run(self, plan: Plan, predictor: Predictor) -> Any:
-        """The result of a plan that asks `predictor`."""
+        """The result of a plan that asks `predictor`, its twin or both."""
         mailbox = Mailbox(asyncio.get_running_loop())
         run = self._engine.run(
             plan,
@@ -175,14 +175,14 @@ class Watch:
         self._twin_added = True
         self._joined(twin)
 
-    async def _verified(self, model: Model) -> Twin | None:
+    async def _verified(self, predictor: Predictor, model: Model) -> Twin | None:
         """The twin with its gap, where it agrees with the served model on the probes."""
         if self._twin is None or self._unmade:
             return None
         if not self._twin_added:
             self._add_twin(self._twin)
         try:
-            found = await self._run(on_probes(model, self._twin.probes(), self._twin.twin.tolerance), self._twin)
+            found = await self._run(on_probes(model, self._twin.probes(), self._twin.twin.tolerance), predictor)
             if not found.near:
                 raise disagrees(model, found, f"{found.rows} probes")
         except SidelightError as error:

@@ -188,6 +188,23 @@ def test_html_underlines_rationales_and_escapes_the_text():
     assert "&#x27;shines&lt;/b&gt; &amp; glows&#x27; 0.85" in html
 
 
+def test_html_keeps_lines_and_runs_to_the_side_of_the_text_s_own_script():
+    html = of_text()._repr_html_()
+    assert "<p dir='auto'" in html and "white-space:pre-wrap" in html
+
+
+def test_a_text_cannot_steer_the_terminal(run, service):
+    text = "fine\r\nfilm \x1b[2J\x1b]0;mine\x07 \x9b31m\tend"
+    told = rationale()
+    del told.units[:], told.optimised.rationales[:]
+    for begin, end in ((0, 4), (11, 12), (text.index("end"), len(text))):
+        told.units.add(name=text[begin:end], score=0.5, begin=begin, end=end)
+    told.optimised.rationales.add(begin=0, end=12, score=0.5)
+    out = shown(run, service, told, "--text", text)
+    assert "[fine\nfilm \N{REPLACEMENT CHARACTER}]" in out
+    assert not {"\x1b", "\x07", "\x9b", "\r"} & set(out)
+
+
 def test_html_draws_the_terms_over_the_steps():
     html = explanation(masked())._repr_html_()
     assert html.count("<polyline") == len(CURVES) and "over 3 steps" in html and "sigma -0.9" in html

@@ -85,6 +85,32 @@ def test_words_keep_their_offsets_in_any_script():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (
+            "un cafe\u0301 d'e\u0301te\u0301.",
+            ["un", "cafe\u0301", "d'e\u0301te\u0301", "."],
+        ),  # letters with accents of their own
+        ("हिन्दी अच्छी है।", ["हिन्दी", "अच्छी", "है", "।"]),
+        ("שָׁלוֹם עולם", ["שָׁלוֹם", "עולם"]),
+        ("می\u200cخواهم، نه", ["می\u200cخواهم", "،", "نه"]),  # held together by a joiner of no width
+        ("co\u00adoperate 1\ufe0f\u20e3", ["co\u00adoperate", "1\ufe0f\u20e3"]),
+        ("👩\u200d👩\u200d👧 👍🏽❤\ufe0f 🇩🇪🇫🇷!", ["👩\u200d👩\u200d👧", "👍🏽", "❤\ufe0f", "🇩🇪", "🇫🇷", "!"]),
+        ("a\u200bb \u200d \u0301", ["a", "\u200b", "b", "\u200d", "\u0301"]),  # a space of no width parts words
+        ("one\r\ntwo\u2028three", ["one", "two", "three"]),
+        (" \r\n\u00a0", []),
+    ],
+)
+def test_words_are_never_cut_within_what_a_reader_sees_as_one_character(text, expected):
+    assert [text[u.begin : u.end] for u in words(text)] == expected
+
+
+@pytest.mark.parametrize("piece", ["a\u0301", "\u200d", "👩\u200d", "a'", "!\u0301", "🇩"])
+def test_words_take_time_in_proportion_to_the_text(piece):
+    assert len(words(piece * 100_000)) >= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
         ("It was good! Was it? Yes, it was.", ["It was good!", "Was it?", "Yes, it was."]),
         ("  Pi is 3.5, v1.2.\tSee www.example.org. ", ["Pi is 3.5, v1.2.", "See www.example.org."]),
         ("Fruit, e.g. apples, is good", ["Fruit, e.g. apples, is good"]),

@@ -170,6 +170,19 @@ def test_the_initial_lambda_inside_an_image_is_the_paper_s_whatever_the_cells(ce
     assert inside.dtype == torch.float32
 
 
+def test_at_the_border_of_an_image_and_a_text_the_sum_is_over_the_sources_that_there_are():
+    first = image((61, 50)).start()
+    line = sum(math.exp(-(d**2) / 1.2) for d in range(RADIUS + 1))  # from the border inwards
+    whole = 2 * line - 1
+    mask = image((61, 50)).mask(first)
+    for at, z in ((mask[0, 0], line * line), (mask[60, 25], line * whole), (mask[30, 25], whole * whole)):
+        assert at.logit().item() == pytest.approx(0.5 * z, abs=1e-3)
+    ends = WordField(41, TEXT).mask(WordField(41, TEXT).start()).logit()
+    line = sum(math.exp(-((d / 2) ** 2)) for d in range(41))
+    assert ends[0].item() == pytest.approx(1.2 * line)
+    assert ends[20].item() == pytest.approx(1.2 * (2 * line - 1))
+
+
 # -- words -----------------------------------------------------------------------------------------------------------
 
 

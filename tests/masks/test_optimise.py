@@ -272,6 +272,9 @@ def test_what_is_told_of_a_mask_is_without_draws():
     mixed = 0.9 * p + 0.1 * torch.logit(torch.tensor(p, dtype=torch.float64)).sigmoid().item()
     assert told.kept == pytest.approx(0.99999 * mixed + 5e-6, rel=1e-4)
     assert told.objective not in counted(told)
+    own = 0.6 * mask.mean().item() ** 2 + 10 * variation(mask).item()
+    model = -math.log(told.kept) - math.log(1 - told.removed)
+    assert told.objective == pytest.approx(model + own, rel=1e-5) and own > 0.1
     assert answers.counts == {"gradient": 2 * 15 + 2}
 
 

@@ -192,3 +192,65 @@ def test_segments_lie_at_their_centres_in_spacings_and_words_one_apart():
     assert (at[1] - at[0]).tolist() == [0, 1]
     assert (at[4] - at[0]).tolist() == [1, 0]
     assert places(Units(3)).flatten().tolist() == [0, 1, 2]
+
+
+def of_words(replacement):
+    return TextInput("text", TEXT, words(TEXT), replacement)
+
+
+def greyish(value):
+    return replace(image(), baseline=torch.full((1, 24, 24), float(value)))
+
+
+@pytest.mark.parametrize(
+    ("x", "other", "params", "answer"),
+    [
+        (of_words(""), of_words("triumph"), MaskSearchParams(generations=4), reader),
+        (greyish(0), greyish(200), replace(GRID, generations=4), spot),
+    ],
+)
+def test_over_several_baselines_every_term_is_the_mean_of_theirs_and_so_are_p_and_q(x, other, params, answer):
+    asked = replace(job(x), others=(other,))
+    found = inline(search.plan(asked, params), answer, tile=7)
+    (told,), mask = found.optimised, found.maps[0]
+    p, q, terms = [], [], []
+    for one in (x, other):
+        kept, rest = answer(None, one.blend(torch.stack([mask, 1 - mask]).float(), Placement()))["y"].softmax(1)[:, 1]
+        p.append(kept.item())
+        q.append(rest.item())
+        terms.append((-kept.log() - torch.log1p(-rest)).item())
+    assert abs(p[0] - p[1]) + abs(q[0] - q[1]) > 1e-3
+    assert (told.kept, told.removed) == pytest.approx((sum(p) / 2, sum(q) / 2), rel=1e-4)
+    assert told.terms["kept"][-1] + told.terms["removed"][-1] == pytest.approx(sum(terms) / 2, rel=1e-4)
+    alone = inline(search.plan(job(x), params), answer)
+    assert not torch.equal(alone.maps, found.maps)
+
+
+def test_its_budget_counts_every_baseline():
+    p = MaskSearchParams(generations=3)
+    size = 2 * cost(p, text()) // 3
+    asked = replace(job(text()), others=(of_words("so"),))
+    found = inline(metered(search.plan(asked, p), Meter(2 * size + 1)), reader)
+    assert len(found.optimised[0].terms["kept"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("ways", "expected"),
+    [({}, ["wonderful moving triumph"]), ({"span_count": 1}, ["wonderful moving triumph"]),
+     ({"span_share": 0.01}, 1), ({"span_threshold": 1.0}, [])],
+)  # fmt: skip
+def test_what_it_keeps_of_a_text_is_told_as_rationales(ways, expected):
+    found = inline(search.plan(job(text()), MaskSearchParams(**ways)), reader)
+    spans = [TEXT[s.begin : s.end] for s in found.optimised[0].spans]
+    assert len(spans) == expected if isinstance(expected, int) else spans == expected
+    for span in found.optimised[0].spans:
+        inside = [m for m, u in zip(found.maps[0], text().units, strict=True) if span.begin <= u.begin < span.end]
+        assert span.score == pytest.approx(torch.stack(inside).mean().item())
+
+
+def test_rationales_of_images_and_in_two_ways_are_refused_by_field():
+    with pytest.raises(InvalidRequest, match=r"mask_search\.span_count: leave it out"):
+        search.check(MaskSearchParams(span_share=0.2, span_count=2), job(text()))
+    with pytest.raises(InvalidRequest, match=r"mask_search\.span_share: of texts"):
+        search.check(replace(GRID, span_share=0.2), job(image()))
+    assert inline(search.plan(job(image()), replace(GRID, generations=2)), spot).optimised[0].spans == ()

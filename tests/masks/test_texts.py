@@ -1,5 +1,6 @@
 """Masks over words: exact gradients, nothing of padding or neighbours in them, and planted evidence found again."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -130,6 +131,25 @@ def test_the_ratio_asks_for_a_small_log_q():
     _, found = asked(job, masks, options=replace(TEXT, comprehensiveness=Comprehensiveness.LOG_RATIO))
     torch.testing.assert_close(found.log_not_q[0], written(job, masks[0], 0, ratio=True)[1])
     torch.testing.assert_close(found.q, (-found.log_not_q).exp())
+
+
+def test_log_ratio_has_no_least_but_of_mixed_evidence():
+    class Sure(nn.Module):
+        def __init__(self, gap):
+            super().__init__()
+            self.embed, self.gap = reader.embed, gap
+
+        def forward(self, ids):
+            y = 0 * self.embed(ids).sum((1, 2))
+            return torch.stack([y - self.gap, y], 1)
+
+    def log_q(gap, kind):
+        options = replace(TEXT, comprehensiveness=Comprehensiveness.LOG_RATIO, evidence=kind)
+        job = replace(job_of(classes=(0,)), ends=torch.zeros(2, 2).double())
+        return -asked(job, some(job, 1), options=options, answers=Answers(Sure(gap)))[1].log_not_q.item()
+
+    assert log_q(500.0, Evidence.SOFTMAX) == pytest.approx(-500)
+    assert log_q(500.0, Evidence.MIXED) == pytest.approx(log_q(900.0, Evidence.MIXED)) == pytest.approx(math.log(5e-6))
 
 
 def test_terms_over_several_baselines_are_their_mean():
@@ -272,6 +292,17 @@ def test_noise_is_the_steps_own_whatever_the_target_and_the_padding():
     assert not torch.equal(first.log_p, asked(job, masks, 3, False, options)[1].log_p)
     bare = asked(replace(job, twin=replace(job.twin, pad=None)), masks, 3, True, options)[1]
     torch.testing.assert_close(first.log_p, bare.log_p, rtol=1e-12, atol=1e-12)
+
+
+def test_what_is_kept_and_the_rest_have_noise_of_their_own():
+    options = replace(TEXT, snap=0.0, noise=0.5)
+    job = job_of("An unforgettable joy, truly.", classes=(0,))
+    half = torch.full((1, *job.input.shape), 0.5, dtype=torch.float64)  # so that both sides are the same but for it
+    scene, _ = asked(job, half, options=options)
+    columns, _ = scene.rows(half, (0,), 2, True).render(range(2), WIDE)
+    inside = slice(1, len(reader.ids(job.input.text)) - 1)
+    kept, rest = columns["a.embed"][:, inside]
+    assert (kept - rest).std() == pytest.approx(0.5 * math.sqrt(2), rel=0.25)
 
 
 # -- what is refused, and other inputs

@@ -11,7 +11,7 @@ from reading import BEGIN, BLANK, END, PAD, Reader, twin_of
 from sidelight.core.errors import InvalidRequest, Unsupported
 from sidelight.core.inputs import ImageInput, TextInput, TokenInput, words
 from sidelight.core.predictor import PixelSpace, Unit
-from sidelight.masks.windows import OVERLAP, windows
+from sidelight.masks.windows import windows
 
 reader = Reader()
 
@@ -70,7 +70,7 @@ def test_each_window_begins_at_a_word_100_tokens_or_some_more_before_the_last_on
     for before, after in pairwise(found):
         both = range(after.words.start, before.words.stop)
         shared = int((before.share[both.start - before.words.start :].sum(0) > 0).sum())
-        assert OVERLAP <= shared <= OVERLAP + 3
+        assert 100 <= shared <= 103
         first = x.units[after.words.start]
         assert after.ids[1].item() == reader.ids(text[first.begin :])[1]
 

@@ -131,6 +131,18 @@ async def test_a_mask_that_did_not_settle_is_said_to_be_unfinished_but_not_where
     assert result.converged and not any("settled" in w for w in result.warnings)
 
 
+async def test_a_text_so_short_that_sigma_spans_it_is_told_what_tells_its_words_apart(up):
+    never = {"steps": 40, "rule": mask_pb2.MASK_RULE_NEVER, "size_weight": 0.0}
+    short = asked("text", settings=never)
+    short.input.text = "A joy."
+    (result,) = (await up.stub.Explain(short)).results
+    assert result.optimised.mean > 0.5
+    (warning,) = [w for w in result.warnings if "keeps more than half" in w]
+    assert "all 3 go together" in warning and "sigma_weight 0 and sigma 1" in warning
+    (result,) = (await up.stub.Explain(asked("text", settings=never | {"sigma_weight": 0.0, "sigma": 1.0}))).results
+    assert result.optimised.mean > 0.5 and not any("keeps more than half" in w for w in result.warnings)
+
+
 async def test_rationales_are_runs_of_words_with_their_characters_and_their_mean(up):
     (result,) = (await up.stub.Explain(asked("text", settings={"steps": 40, "span_share": 0.3}))).results
     spans = result.optimised.rationales
@@ -264,6 +276,20 @@ async def test_a_mask_is_found_for_a_model_without_gradients_and_said_to_be(up):
     said = answer.resolved.mask_search
     assert (said.generations, said.population) == (5, 6)
     assert (await up.stub.Explain(again(answer, asked("text")))).results[0].optimised == result.optimised
+
+
+async def test_a_search_takes_several_baselines_too_and_tells_rationales(up):
+    several = {"distribution": {"baselines": [{"text": {}}, {"text": {"replacement": "so"}}]}}
+    message = asked("text", "mask_search", {"generations": 3, "population": 6, "span_count": 1}, baseline=several)
+    answer = await up.stub.Explain(message)
+    (result,) = answer.results
+    assert result.rows_done == 2 * 2 * 3 * 6
+    cost = await up.stub.EstimateCost(EstimateCostRequest(explanation=message))
+    assert cost.evaluations == result.evaluations
+    assert len(answer.resolved.baseline.distribution.baselines) == 2
+    (span,) = result.optimised.rationales
+    assert TEXT[span.begin : span.end].strip() and 0 < span.score < 1
+    assert (await up.stub.Explain(again(answer, message))).results[0].optimised == result.optimised
 
 
 # -- what will not do --------------------------------------------------------------------------------------------------

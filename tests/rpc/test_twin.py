@@ -109,14 +109,27 @@ async def test_another_tolerance_lets_it_pass():
         assert 1e-3 < result.model.twin_gap < 0.9
 
 
+def evaluated(up, method, executor):
+    return up.metric("sidelight_model_evaluations_total", method=method, model="net", executor=executor)
+
+
+async def test_rows_are_counted_where_they_ran_those_that_check_the_twin_too():
+    async with running(served(), twins=own()) as up:
+        assert evaluated(up, "probe", "twin") == 8  # and as many of the served model, beside those of its own probe
+        (result,) = (await up.stub.Explain(asked())).results
+        method = "integrated_gradients"
+        assert evaluated(up, method, "embedded") == 2  # input and baseline
+        assert evaluated(up, method, "twin") == result.evaluations - 2
+
+
 async def test_rows_go_to_a_twin_that_is_told_to_take_them():
     async with running(served(), twins=own(rows=True)) as up:
         assert (await entry(up)).executor == TWIN
         result = (await up.stub.Explain(asked(rise={"masks": 16}))).results[0]
         assert result.model.executor == TWIN and result.model.HasField("twin_gap")
         assert result.evaluations == 16 + 4  # and input and baseline of both
-        evaluated = {"method": "rise", "model": "net"}
-        assert up.metric("sidelight_model_evaluations_total", **evaluated, executor="twin") == 20
+        assert evaluated(up, "rise", "twin") == 16 + 2
+        assert evaluated(up, "rise", "embedded") == 2
     async with running(served()) as up:
         plain = (await up.stub.Explain(asked(rise={"masks": 16}))).results[0]
     assert plain.maps[0].tensor.shape == result.maps[0].tensor.shape

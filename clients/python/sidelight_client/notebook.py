@@ -71,7 +71,7 @@ def attributions(result: "Result") -> str:
 
 
 def words(result: "Result") -> str:
-    """The text with its words coloured by their scores, and its rationales underlined."""
+    """The text, its lines as they are and to its own side, words coloured by their scores, rationales underlined."""
     passages = []
     for rationale, pieces in summary.passages(result):
         passage = "".join(_piece(piece) for piece in pieces)
@@ -79,7 +79,7 @@ def words(result: "Result") -> str:
             style = "text-decoration:underline;text-decoration-thickness:2px;text-underline-offset:3px"
             passage = f"<u style='{style}' title='rationale {rationale.score:.4g}'>{passage}</u>"
         passages.append(passage)
-    return f"<p style='max-width:40em'>{''.join(passages)}</p>" if passages else ""
+    return f"<p dir='auto' style='max-width:40em;white-space:pre-wrap'>{''.join(passages)}</p>" if passages else ""
 
 
 def _piece(piece: summary.Piece) -> str:

@@ -5,8 +5,10 @@ first and encoding then: encode(b + K (x - b)) = e(b) + K (e(x) - e(b)), and eve
 """
 
 import re
+import unicodedata
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -122,9 +124,26 @@ class TextInput:
 
 
 def words(text: str) -> tuple[Unit, ...]:
-    """Words and single punctuation marks, with their character offsets."""
-    return tuple(Unit(*m.span()) for m in re.finditer(r"\w+(?:['’]\w+)*|[^\w\s]", text))
+    """Words and single marks, with their character offsets.
 
+    What a reader sees as one character is never cut: accents and vowel signs go with their letter, joiners hold words
+    and pictures together, and two letters of a flag are one.
+    """
+    return tuple(Unit(*m.span()) for m in _word().finditer(text))
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """What `words` finds; where it may begin and how it goes on can be told at every character, so time is linear."""
+    known = (*range(0x300, 0x20000), *range(0xE0000, 0xE0200))  # all that Unicode has of them but the soft hyphen
+    marks = "".join(c for c in map(chr, known) if unicodedata.category(c) in _EXTENDING and c != "\u200b")
+    marks += "\u00ad\U0001f3fb-\U0001f3ff"  # skin tones
+    letters = rf"\w[\w{marks}]*"
+    flag = "[\U0001f1e6-\U0001f1ff]{2}"
+    return re.compile(rf"{letters}(?:['’]{letters})*|{flag}|[^\w\s](?:\u200d[^\w\s]|[{marks}])*")
+
+
+_EXTENDING = ("Mn", "Mc", "Me", "Cf")  # categories of what goes with the character before it: marks, and what joins
 
 _MARKS = ".!?…؟۔।॥։።"
 _CLOSERS = r"[\"'”’»›)\]}】」』》〉]*+"  # may stand behind the mark that ends a sentence, and go with it

@@ -16,7 +16,7 @@ class Label:
 
     method: str
     model: str
-    executor: str
+    executor: str  # of the served model; rows of its twin are the twin's
 
 
 class Observer(Protocol):

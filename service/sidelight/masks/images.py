@@ -19,7 +19,7 @@ from sidelight.core.job import Job
 from sidelight.core.sweep import Placement, Rows, Sweep
 from sidelight.masks.field import Field, ImageField
 from sidelight.masks.options import Comprehensiveness, Options
-from sidelight.masks.scene import Evidences, evidence_weights, probabilities
+from sidelight.masks.scene import Evidences, by_baseline, evidence_weights, joined, probabilities
 
 MAX_ROWS = 512  # of one step
 
@@ -56,12 +56,10 @@ class ImageScene:
         def render(rows: range, on: Placement) -> tuple[Rows, None]:
             there = keep.to(on.device, on.dtype)
             x, chosen = [], []
-            for m, part in _by_baseline(rows, each):
-                column = self._inputs[m].blend(there[part], on)[self._inputs[m].name]
-                assert isinstance(column, torch.Tensor)
-                x.append(column)
+            for m, part in by_baseline(rows, each):
+                x.append(self._inputs[m].blend(there[part], on)[self._inputs[m].name])
                 chosen.append(w[part])
-            return {f"a.{INPUT}": _joined(x), "w": _joined(chosen).to(on.device)}, None
+            return {f"a.{INPUT}": joined(x), "w": torch.cat(chosen).to(on.device)}, None
 
         ask = Gradient(self._job.differentiable, (INPUT,), self._options.evidence, exact=True)
         fold = _Masked(self._differences, len(masks), self.shape, self._options.comprehensiveness)
@@ -71,18 +69,6 @@ class ImageScene:
 def _mixed(x: object) -> ImageInput:
     assert isinstance(x, ImageInput)
     return replace(x, space=replace(x.space, integer=False)) if x.space.integer else x
-
-
-def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _by_baseline(rows: range, each: int) -> list[tuple[int, slice]]:
-    """The baselines that rows are over, and which of the `each` rows of that baseline they are."""
-    found = []
-    for m in range(rows.start // each, (rows.stop - 1) // each + 1):
-        found.append((m, slice(max(rows.start - m * each, 0), min(rows.stop - m * each, each))))
-    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,9 @@ class Comprehensiveness(Enum):
     """What is asked of the complement."""
 
     LOG_COMPLEMENT = "log_complement"  # -log(1 - q), the authors' code
-    LOG_RATIO = "log_ratio"  # +log q, equation 4
+    # +log q, equation 4. It has no least: where q is nothing already, less of it still pays, so weigh the size more. Of
+    # evidence `mixed`, and of models that serve probabilities, q is squeezed and log 5e-6 the least.
+    LOG_RATIO = "log_ratio"
 
 
 class Kernel(Enum):

@@ -1,15 +1,37 @@
 """The rationales that a request asks for: by threshold, by share or by count."""
 
+from typing import Any
+
 import torch
 
 from sidelight.core.errors import InvalidRequest
 from sidelight.core.inputs import Input, TextInput
 from sidelight.core.job import Span
+from sidelight.core.params import bounded
 from sidelight.masks.options import Options
 from sidelight.masks.spans import by_count, by_share, by_threshold
 
 THRESHOLD = 0.5  # where nothing is asked for
 WAYS = ("span_threshold", "span_share", "span_count")
+
+
+def span_threshold() -> Any:
+    """The parameter of this name, of every method that has rationales."""
+    return bounded(
+        None, low=0.0, high=1.0, what="rationales: runs of words with so large a mask; unset, as the next two: .5"
+    )
+
+
+def span_share() -> Any:
+    """Likewise."""
+    return bounded(
+        None, low=0.0, high=1.0, open=True, what="rationales: so large a share of all words; unset: as above"
+    )
+
+
+def span_count() -> Any:
+    """Likewise."""
+    return bounded(None, low=1, high=1000, what="rationales: at most so many runs of words; unset: as above")
 
 
 def rationale(x: Input, mask: torch.Tensor, options: Options) -> tuple[Span, ...]:

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 
 from sidelight.core.job import Job
-from sidelight.core.sweep import Sweep
+from sidelight.core.sweep import Column, Sweep
 from sidelight.core.target import outputs
 from sidelight.masks.field import Field
 from sidelight.masks.options import Comprehensiveness, Options
@@ -46,6 +46,22 @@ class Scene(Protocol):
 
         `draws`: under the snapping and the noise of this step, which are the same whatever other targets are asked.
         """
+
+
+def by_baseline(rows: range, each: int) -> list[tuple[int, slice]]:
+    """The baselines that rows are over, and which of the `each` rows of that baseline they are."""
+    found = []
+    for m in range(rows.start // each, (rows.stop - 1) // each + 1):
+        found.append((m, slice(max(rows.start - m * each, 0), min(rows.stop - m * each, each))))
+    return found
+
+
+def joined(parts: Sequence[Column]) -> Column:
+    """Rows over several baselines one behind the other; those over one as they are."""
+    if len(parts) == 1:
+        return parts[0]
+    tensors = [part for part in parts if isinstance(part, torch.Tensor)]
+    return torch.cat(tensors) if tensors else [text for part in parts for text in part]  # type: ignore[union-attr]
 
 
 def evidence_weights(job: Job, options: Options) -> torch.Tensor:

@@ -1,9 +1,10 @@
 """The objective of mask optimisation without gradients: an evolution strategy over words or segments.
 
-Each generation is one sweep: the kept part and the complement of every candidate. A mask has one lambda for each unit,
-by equation 6 over the distance of units (words apart; of segments, between their centres, in spacings of a grid of as
-many). Images are blended softly; a text that is served as a string can only keep a word or not, so the model sees the
-words of lambda >= 1/2, and the terms of the objective that are about the mask have lambda itself.
+Each generation is one sweep: the kept part and the complement of every candidate, over every baseline. A mask has one
+lambda for each unit, by equation 6 over the distance of units (words apart; of segments, between their centres, in
+spacings of a grid of as many). Images are blended softly; a text that is served as a string can only keep a word or
+not, so the model sees the words of lambda >= 1/2, and the terms of the objective that are about the mask have lambda
+itself.
 
 The strategy is separable CMA-ES (Ros & Hansen, PPSN 2008), by the package cmaes.
 """
@@ -18,6 +19,7 @@ from cmaes import SepCMA
 from sidelight.core.ask import Forward
 from sidelight.core.evidence import Evidence, evidence
 from sidelight.core.fold import Fold, Out
+from sidelight.core.inputs import Input
 from sidelight.core.job import Job, Optimised, Saliency, Segments
 from sidelight.core.stream import Stream
 from sidelight.core.sweep import Placement, Plan, Rows, Stopped, Sweep, ask
@@ -25,6 +27,8 @@ from sidelight.core.target import OutputKind, outputs
 from sidelight.masks.field import Cells, UnitField
 from sidelight.masks.objective import comparable, regularisers
 from sidelight.masks.options import Comprehensiveness, Options
+from sidelight.masks.rationale import rationale
+from sidelight.masks.scene import by_baseline, joined
 from sidelight.perturbation.fields import Field, Grid
 from sidelight.perturbation.fields import Segments as Partition
 
@@ -58,8 +62,8 @@ class Best:
 
     loss: float  # all terms
     terms: Mapping[str, float]
-    log_p: float
-    log_q: float
+    p: float
+    q: float
     cells: Cells
     scores: torch.Tensor  # [M]
     mask: torch.Tensor  # [*shape]
@@ -98,38 +102,41 @@ class Candidates:
         return Cells(w, log_sigma.exp())
 
     def tell(self, scores: torch.Tensor, masks: torch.Tensor, found: torch.Tensor, generation: int) -> None:
-        """What the generation was answered with: lambda [P, M], masks [P, *shape], [P, kept | complement, 2]."""
+        """What the generation was answered with: lambda [P, M], masks [P, *shape], [B, P, kept | complement, 2]."""
         ratio = self.options.comprehensiveness is Comprehensiveness.LOG_RATIO
         losses = []
-        answers = found.tolist()
-        for x, score, mask, ((log_p, _), (log_q, log_not_q)) in zip(self.asked, scores, masks, answers, strict=True):
+        logs, parts = found.mean(0).tolist(), found[..., 0].exp().mean(0).tolist()  # means over the B baselines
+        for x, score, mask, ((log_p, _), (log_q, log_not_q)), (p, q) in zip(
+            self.asked, scores, masks, logs, parts, strict=True
+        ):
             cells = self.cells(x)
             told = {"kept": -log_p, "removed": log_q if ratio else -log_not_q}
             told |= {name: value.item() for name, value in regularisers(mask, cells, self.options).items()}
             losses.append(sum(told.values()))
             if self.best is None or losses[-1] < self.best.loss:
-                self.best = Best(losses[-1], told, log_p, log_q, cells, score, mask, generation)
+                self.best = Best(losses[-1], told, p, q, cells, score, mask, generation)
         assert self.best is not None
         for name, value in self.best.terms.items():
             self.curves.setdefault(name, []).append(value)
         self.strategy.tell(list(zip(self.asked, losses, strict=True)))
 
-    def optimised(self, settled: bool) -> Optimised:
-        """The best candidate, told."""
+    def optimised(self, x: Input, settled: bool) -> Optimised:
+        """The best candidate of the input `x`, told."""
         best = self.best
         assert best is not None
         return Optimised(
             {name: tuple(curve) for name, curve in self.curves.items()},
             comparable(best.terms),
-            float(np.exp(best.log_p)),
-            float(np.exp(best.log_q)),
+            best.p,
+            best.q,
             best.mask.mean().item(),
             best.generation,
             settled,
             best.cells.w,
             best.cells.sigma,
             gradient_free=True,
-        )  # fmt: skip
+            spans=rationale(x, best.mask, self.options),
+        )
 
 
 def search(
@@ -160,19 +167,28 @@ def search(
 def _asked(
     job: Job, options: Options, cut: Field, targets: Sequence[Candidates], scores: Sequence[torch.Tensor]
 ) -> Plan[list[torch.Tensor]]:
-    """What a generation is answered with: of each target [P, kept | complement, log p | log(1 - p)]."""
+    """What a generation is answered with: of each target [B, P, kept | complement, log p | log(1 - p)]."""
     shown = torch.cat([torch.stack([own, 1 - own], 1).flatten(0, 1) for own in scores])  # [rows, M]
     about = torch.cat([torch.full((2 * len(own),), c) for own, c in zip(scores, job.target.classes, strict=True)])
 
+    inputs = (job.input, *job.others)
+
     def render(rows: range, on: Placement) -> tuple[Rows, torch.Tensor]:
-        here = slice(rows.start, rows.stop)
-        return job.input.blend(cut.masks(shown[here].float(), rows, on), on), about[here]
+        parts = by_baseline(rows, len(shown))
+        masks = cut.masks(torch.cat([shown[part] for _, part in parts]).float(), rows, on).split(
+            [part.stop - part.start for _, part in parts]
+        )
+        blended = [inputs[b].blend(own, on) for (b, _), own in zip(parts, masks, strict=True)]
+        columns = {name: joined([one[name] for one in blended]) for name in blended[0]}
+        return columns, torch.cat([about[part] for _, part in parts])
 
     fold = Logs(job.target.kind, options.evidence, targets)
-    folded = yield from ask(Sweep(Forward(job.model, exact=True), len(shown), render, fold, job.input.like))
-    if folded.rows < len(shown):
+    sweep = Sweep(Forward(job.model, exact=True), len(inputs) * len(shown), render, fold, job.input.like)
+    folded = yield from ask(sweep)
+    if folded.rows < sweep.size:
         raise Stopped(folded.stop)
-    return [part.unflatten(0, (-1, 2)) for part in folded.value.split([2 * len(own) for own in scores])]
+    every = folded.value.unflatten(0, (len(inputs), -1))  # [B, rows, 2]
+    return [part.unflatten(1, (-1, 2)) for part in every.split([2 * len(own) for own in scores], 1)]
 
 
 def _saliency(job: Job, cut: Field, targets: Sequence[Candidates], whole: bool) -> Saliency:
@@ -183,5 +199,5 @@ def _saliency(job: Job, cut: Field, targets: Sequence[Candidates], whole: bool) 
     return Saliency(
         torch.stack([b.mask for b in best]),
         segments=segments,
-        optimised=tuple(c.optimised(whole) for c in targets),
+        optimised=tuple(c.optimised(job.input, whole) for c in targets),
     )

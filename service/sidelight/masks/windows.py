@@ -41,7 +41,8 @@ def windows(inputs: Sequence[Input], twin: Twin) -> tuple[Window, ...]:
     first = inputs[0]
     if isinstance(first, TextInput):
         texts = [x for x in inputs if isinstance(x, TextInput)]
-        return tuple(_of_text(texts, begin, pieces, twin) for begin, pieces in _stretches(first, twin))
+        found = [_of_text(texts, begin, pieces, twin) for begin, pieces in _stretches(first, twin)]
+        return tuple(w for w in found if w.words) or (found[0],)  # one of spaces alone would say nothing of any word
     if isinstance(first, TokenInput):
         return (_of_ids([_tokens(x, twin) for x in inputs], twin),)
     raise Unsupported("NO_TOKENS", "input", f"{type(first).__name__} has no tokens to mask")
@@ -49,15 +50,16 @@ def windows(inputs: Sequence[Input], twin: Twin) -> tuple[Window, ...]:
 
 def _stretches(x: TextInput, twin: Twin) -> list[tuple[int, tuple[Unit, ...]]]:
     """Where each window begins, a character, and the pieces of its tokens, from there."""
-    begin, reach = 0, -1
+    begin, reach, most = 0, -1, 0
     found: list[tuple[int, tuple[Unit, ...]]] = []
     while True:
         pieces = tells_tokens(twin)(x.text[begin:])
         end = begin + max((p.end for p in pieces), default=0)
-        if found and end <= reach:  # nothing new: what is left has no tokens
+        if end > reach:
+            found.append((begin, pieces))
+        elif len(pieces) < most:  # it was not cut, and has nothing new: what is left has no tokens
             return found
-        found.append((begin, pieces))
-        reach = end
+        reach, most = max(reach, end), max(most, len(pieces))
         after = _next(x, begin, pieces) if reach < x.units[-1].end else None
         if after is None:
             return found
@@ -67,10 +69,10 @@ def _stretches(x: TextInput, twin: Twin) -> list[tuple[int, tuple[Unit, ...]]]:
 def _next(x: TextInput, begin: int, pieces: Sequence[Unit]) -> int | None:
     """The beginning of a word behind `begin`: the last that has enough tokens from there on, else the first."""
     ordinary = [p for p in pieces if p.end > p.begin]
-    if not ordinary:
-        return None
-    place = begin + ordinary[-min(OVERLAP, -(-len(ordinary) // 2))].begin
     later = [unit.begin for unit in x.units if unit.begin > begin]
+    if not ordinary:
+        return min(later, default=None)
+    place = begin + ordinary[-min(OVERLAP, -(-len(ordinary) // 2))].begin
     return max((at for at in later if at <= place), default=min(later, default=None))
 
 

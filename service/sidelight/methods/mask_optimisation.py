@@ -22,7 +22,7 @@ from sidelight.core.job import Job, Saliency
 from sidelight.core.params import bounded, choice
 from sidelight.core.registry import method
 from sidelight.core.sweep import Plan
-from sidelight.masks import settings
+from sidelight.masks import rationale, settings
 from sidelight.masks.optimise import optimise
 from sidelight.masks.options import BASELINES, Comprehensiveness, Kernel, Optimiser, Preset, Rule
 from sidelight.path.layers import twin_of
@@ -53,7 +53,8 @@ class MaskOptimisationParams:
         Evidence, "what p is, of a model that serves logits: of probabilities it is softmax"
     )
     comprehensiveness: Comprehensiveness | None = _member(
-        Comprehensiveness, "what is asked of the complement: -log(1 - q), or +log q"
+        Comprehensiveness,
+        "what is asked of the complement: -log(1 - q), or +log q, which has no least: weigh the size more",
     )
     kernel: Kernel | None = _member(Kernel, "exp(-d^2 / sigma), or exp(-(d / sigma)^2)")
     size_weight: float | None = _number("a_size, of (mean lambda)^2", 0.0, MAX_WEIGHT)
@@ -73,15 +74,9 @@ class MaskOptimisationParams:
     snap: float | None = _number("share of words set to 0, and as many to 1, in each step", 0.0, 0.5)
     noise: float | None = _number("standard deviation, on embeddings, in each step", 0.0, 10.0)
     cell: int | None = _number("side of a cell, in pixels", 1, 256)
-    span_threshold: float | None = bounded(
-        None, low=0.0, high=1.0, what="rationales: runs of words with so large a mask; unset, as the next two: .5"
-    )
-    span_share: float | None = bounded(
-        None, low=0.0, high=1.0, open=True, what="rationales: so large a share of all words; unset: as above"
-    )
-    span_count: int | None = bounded(
-        None, low=1, high=1000, what="rationales: at most so many runs of words; unset: as above"
-    )
+    span_threshold: float | None = rationale.span_threshold()
+    span_share: float | None = rationale.span_share()
+    span_count: int | None = rationale.span_count()
 
 
 def _cost(p: MaskOptimisationParams, x: Input) -> int:

@@ -2,9 +2,10 @@
 
     minimise   -log p - log(1 - q)  +  a_size (mean lambda)^2  -  a_sigma mean(log sigma)  +  a_TV TV(lambda)
 
-p on what the mask lambda keeps, q on the rest; lambda_j = sigmoid(sum_i w_i exp(-(d_ij / sigma_i)^2)) of words or
-segments j, d their distance. An evolution strategy looks for w and sigma (Ros & Hansen, PPSN 2008): it finds good masks
-of some dozens of units with some thousand evaluations. With a twin `mask_optimisation` is faster and finer.
+p on what the mask lambda keeps, q on the rest, over a baseline; over several, terms are means. lambda_j =
+sigmoid(sum_i w_i exp(-(d_ij / sigma_i)^2)) of words or segments j, d their distance. An evolution strategy looks for w
+and sigma (Ros & Hansen, PPSN 2008): it finds good masks of some dozens of units with some thousand evaluations. With a
+twin `mask_optimisation` is faster and finer.
 """
 
 import math
@@ -19,6 +20,7 @@ from sidelight.core.job import Job, Saliency
 from sidelight.core.params import bounded, choice
 from sidelight.core.registry import method
 from sidelight.core.sweep import Plan
+from sidelight.masks import rationale
 from sidelight.masks.options import IMAGE_CNN, TEXT, Comprehensiveness, Kernel, Options
 from sidelight.masks.search import search
 from sidelight.perturbation.combination import Combination, segmentation, units
@@ -44,6 +46,9 @@ class MaskSearchParams(Segmented):
     population: int | None = bounded(
         None, low=4, high=1000, what="candidates a generation; unset: 8 + 6 ln(2 M) of M units"
     )
+    span_threshold: float | None = rationale.span_threshold()
+    span_share: float | None = rationale.span_share()
+    span_count: int | None = rationale.span_count()
 
 
 def combination(p: MaskSearchParams) -> Combination:
@@ -61,11 +66,12 @@ def options(p: MaskSearchParams, x: Input) -> Options:
         own, evidence=p.evidence, comprehensiveness=p.comprehensiveness, kernel=Kernel.SIGMA_SQUARED,
         size_weight=own.size_weight if p.size_weight is None else p.size_weight, sigma_weight=p.sigma_weight,
         variation_weight=p.variation_weight, sigma=sigmas[1], sigma_low=sigmas[0], sigma_high=sigmas[2],
+        span_threshold=p.span_threshold, span_share=p.span_share, span_count=p.span_count,
     )  # fmt: skip
 
 
 def cost(p: MaskSearchParams, x: Input) -> int:
-    """Rows for one target."""
+    """Rows for one target over one baseline."""
     m = units(x, combination(p))
     return 2 * p.generations * (p.population or population(m))
 
@@ -83,6 +89,7 @@ def check(p: MaskSearchParams, job: Job) -> None:
     if (m := units(job.input, c)) > MAX_UNITS:
         raise InvalidRequest("mask_search.segments", f"at most {MAX_UNITS} units, and this input has {m}")
     check_evidence(job.target, p.evidence, "mask_search.evidence")
+    rationale.check_spans(job.input, options(p, job.input), "mask_search")
 
 
 @method(

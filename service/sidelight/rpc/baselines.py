@@ -40,13 +40,16 @@ MAX_IMAGE_BYTES = 2 << 20  # of all images of a baseline: the answer echoes them
 MAX_REFERENCES = 64
 MIN_BASELINES, MAX_BASELINES = 2, 64  # of a distribution
 AT_LAYER = ("feature_zero", "feature_mean", "neutral")
-WITH_GRADIENTS = (*AT_LAYER, "distribution")
+NO_ONE_INPUT = (*AT_LAYER, "distribution")
 
 
 def check_baseline(message: types_pb2.Baseline, method: Method) -> None:
     """Raises InvalidRequest for a kind that `method` cannot take, or for more images than an answer can echo."""
     kind = message.WhichOneof("kind")
-    if kind in WITH_GRADIENTS and "gradient" not in method.needs:
+    if kind == "distribution" and not method.apart:
+        able = ", ".join(m.name for m in registry.methods().values() if m.apart)
+        raise InvalidRequest("baseline.distribution", f"is for {able}; {method.name} takes one baseline")
+    if kind in AT_LAYER and "gradient" not in method.needs:
         able = ", ".join(m.name for m in registry.methods().values() if "gradient" in m.needs) or "no method here"
         raise InvalidRequest(
             f"baseline.{kind}",
@@ -105,7 +108,7 @@ def _several(message: types_pb2.Baseline) -> Sequence[types_pb2.Baseline]:
             kind = one.WhichOneof("kind")
             if kind is None:
                 raise InvalidRequest("baseline", "set its kind")
-            if kind in (*WITH_GRADIENTS, "segment_mean", "inpainting"):
+            if kind in (*NO_ONE_INPUT, "segment_mean", "inpainting"):
                 raise InvalidRequest(f"baseline.{kind}", "is none of several; they are inputs of the model, one each")
     return several
 
@@ -161,7 +164,7 @@ def replacements(message: types_pb2.Baseline, spec: ModelSpec) -> tuple[tuple[st
 def _replacement(message: types_pb2.Baseline, spec: ModelSpec) -> str:
     kind = message.WhichOneof("kind")
     if kind not in (None, "text"):
-        able = ", ".join(WITH_GRADIENTS)
+        able = ", ".join(NO_ONE_INPUT)
         raise InvalidRequest(
             f"baseline.{kind}",
             f"model {spec.name} takes text, whose baseline is baseline.text, or along a path of gradients {able}",
@@ -199,7 +202,7 @@ def decode_baseline(message: types_pb2.Baseline, spec: ModelSpec, max_pixels: in
             raise InvalidRequest(path, "at least one encoded image")
         return ReferenceMean(_references(message.reference_mean.images, path, spec, max_pixels))
     if kind not in _KINDS:
-        able = ", ".join([*_KINDS, "image", "reference_mean", *WITH_GRADIENTS])
+        able = ", ".join([*_KINDS, "image", "reference_mean", *NO_ONE_INPUT])
         raise InvalidRequest(f"baseline.{kind}", f"model {spec.name} takes images; one of {able}")
     baseline = _KINDS[kind](message)
     for field, value in getattr(message, kind).ListFields():
@@ -251,7 +254,7 @@ _NAMES: dict[type, str] = {
 def resolved_baseline(message: types_pb2.Baseline, inputs: Sequence[Input]) -> types_pb2.Baseline:
     """The baseline for these models' inputs with its defaults filled in, for the answer."""
     kind = message.WhichOneof("kind")
-    if kind not in WITH_GRADIENTS and not isinstance(inputs[0], ImageInput):
+    if kind not in NO_ONE_INPUT and not isinstance(inputs[0], ImageInput):
         return types_pb2.Baseline(text={"replacement": message.text.replacement})
     resolved = types_pb2.Baseline()
     resolved.CopyFrom(message)

@@ -152,7 +152,7 @@ class Desk:
             run = self.engine.run(
                 _plan(question),
                 mailbox,
-                label=Label(question.method.name, models[0], _executor(question)),
+                label=Label(question.method.name, models[0], question.parts[0].offer.predictor.endpoint.executor),
                 deadline=deadline.ends - REPLY,
                 partial=question.allow_partial,
                 margin=deadline.margin,
@@ -201,11 +201,6 @@ class Desk:
     def close(self) -> None:
         """Stop the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
-
-
-def _executor(question: Question) -> str:
-    part = question.parts[0]
-    return part.offer.rows_by(part.asked(question.method)).endpoint.executor
 
 
 def _plan(question: Question) -> Plan:

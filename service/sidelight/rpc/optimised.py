@@ -9,6 +9,7 @@ from sidelight_proto.v1 import types_pb2
 
 from sidelight.core.inputs import TextInput
 from sidelight.core.job import Job, Optimised
+from sidelight.masks.stopping import HALF
 from sidelight.rpc.tensors import encode_tensor
 
 TERMS = 5  # kept, removed, size, sigma, variation
@@ -59,6 +60,13 @@ def optimised_warnings(o: Optimised, job: Job, params: Any) -> Iterator[str]:
     if unsettled(o, params):
         steps = max(map(len, o.terms.values()), default=0)
         yield f"the mask had not settled after {steps} steps: it may keep more than it needs"
+    if isinstance(job.input, TextInput) and not o.gradient_free and o.mean > HALF:
+        sigma, words = o.sigma.median().item(), len(job.input.units)
+        if 2 * sigma > words:
+            yield (
+                f"the mask keeps more than half of the text: with sigma at {sigma:.1f} words all {words} go together. "
+                "The preset is the paper's, for documents: with sigma_weight 0 and sigma 1 few words are told apart"
+            )
 
 
 def _cut(job: Job) -> bool:

@@ -13,7 +13,7 @@ from sidelight_client import baselines, summary, tables
 from sidelight_client.calls import EXPLAIN_DEADLINE
 from sidelight_client.cli.progress import ProgressLine
 from sidelight_client.cli.question import add_question, input_of, question_of
-from sidelight_client.cli.terminal import add_connection, connect, print_json, stderr, stdout
+from sidelight_client.cli.terminal import add_connection, connect, print_json, printable, stderr, stdout
 from sidelight_client.results import Explanation, Result
 
 EXAMPLES = """\
@@ -126,10 +126,10 @@ def _words(result: Result) -> Text:
     for rationale, pieces in summary.passages(result):
         text.append("" if rationale is None else "[", "bold")
         for piece in pieces:
-            text.append(piece.text, _style(piece))
+            text.append(printable(piece.text), _style(piece))
         text.append("" if rationale is None else "]", "bold")
     strongest = sorted(result.words, key=lambda unit: -abs(unit.score))[:5]
-    text.append("\n" + ", ".join(f"{unit.name} {unit.score:+.3g}" for unit in strongest), style="dim")
+    text.append("\n" + ", ".join(f"{printable(unit.name)} {unit.score:+.3g}" for unit in strongest), style="dim")
     return text
 
 

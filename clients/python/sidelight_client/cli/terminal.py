@@ -24,6 +24,14 @@ stdout = _console(sys.stdout)
 stderr = _console(sys.stderr)
 
 
+def printable(text: str) -> str:
+    """Somebody else's text, lines and tabs kept: what would steer the terminal is shown as no character."""
+    return text.replace("\r\n", "\n").translate(_STEERING)
+
+
+_STEERING = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}, "\N{REPLACEMENT CHARACTER}")
+
+
 def add_connection(parser: argparse.ArgumentParser, deadline: float) -> None:
     """The flags of every command that calls the service."""
     group = parser.add_argument_group("service")

@@ -120,7 +120,7 @@ class MaskOptimisation(_message.Message):
     def __init__(self, preset: _Optional[_Union[MaskPreset, str]] = ..., evidence: _Optional[_Union[MaskEvidence, str]] = ..., comprehensiveness: _Optional[_Union[Comprehensiveness, str]] = ..., kernel: _Optional[_Union[MaskKernel, str]] = ..., size_weight: _Optional[float] = ..., sigma_weight: _Optional[float] = ..., variation_weight: _Optional[float] = ..., w: _Optional[float] = ..., sigma: _Optional[float] = ..., sigma_low: _Optional[float] = ..., sigma_high: _Optional[float] = ..., optimiser: _Optional[_Union[MaskOptimiser, str]] = ..., rate: _Optional[float] = ..., steps: _Optional[int] = ..., rule: _Optional[_Union[MaskRule, str]] = ..., least_steps: _Optional[int] = ..., every: _Optional[int] = ..., settled: _Optional[float] = ..., snap: _Optional[float] = ..., noise: _Optional[float] = ..., cell: _Optional[int] = ..., span_threshold: _Optional[float] = ..., span_share: _Optional[float] = ..., span_count: _Optional[int] = ...) -> None: ...
 
 class MaskSearch(_message.Message):
-    __slots__ = ("segmentation", "segments", "labels", "evidence", "comprehensiveness", "size_weight", "sigma_weight", "variation_weight", "generations", "population")
+    __slots__ = ("segmentation", "segments", "labels", "evidence", "comprehensiveness", "size_weight", "sigma_weight", "variation_weight", "generations", "population", "span_threshold", "span_share", "span_count")
     SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +131,9 @@ class MaskSearch(_message.Message):
     VARIATION_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     GENERATIONS_FIELD_NUMBER: _ClassVar[int]
     POPULATION_FIELD_NUMBER: _ClassVar[int]
+    SPAN_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    SPAN_SHARE_FIELD_NUMBER: _ClassVar[int]
+    SPAN_COUNT_FIELD_NUMBER: _ClassVar[int]
     segmentation: _types_pb2.Segmentation
     segments: int
     labels: _types_pb2.Tensor
@@ -141,4 +144,7 @@ class MaskSearch(_message.Message):
     variation_weight: float
     generations: int
     population: int
-    def __init__(self, segmentation: _Optional[_Union[_types_pb2.Segmentation, str]] = ..., segments: _Optional[int] = ..., labels: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ..., evidence: _Optional[_Union[MaskEvidence, str]] = ..., comprehensiveness: _Optional[_Union[Comprehensiveness, str]] = ..., size_weight: _Optional[float] = ..., sigma_weight: _Optional[float] = ..., variation_weight: _Optional[float] = ..., generations: _Optional[int] = ..., population: _Optional[int] = ...) -> None: ...
+    span_threshold: float
+    span_share: float
+    span_count: int
+    def __init__(self, segmentation: _Optional[_Union[_types_pb2.Segmentation, str]] = ..., segments: _Optional[int] = ..., labels: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ..., evidence: _Optional[_Union[MaskEvidence, str]] = ..., comprehensiveness: _Optional[_Union[Comprehensiveness, str]] = ..., size_weight: _Optional[float] = ..., sigma_weight: _Optional[float] = ..., variation_weight: _Optional[float] = ..., generations: _Optional[int] = ..., population: _Optional[int] = ..., span_threshold: _Optional[float] = ..., span_share: _Optional[float] = ..., span_count: _Optional[int] = ...) -> None: ...
