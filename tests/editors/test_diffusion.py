@@ -132,6 +132,15 @@ def test_every_row_of_sdedit_is_what_the_library_makes(scheduler, folders, edito
     assert levels(ours[0], ours[3]) > 10 * LEVELS
 
 
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_below_one_step_of_noise_the_image_is_given_back(scheduler, editors):
+    editor = editors("sdedit", scheduler)
+    latents = editor.model.encoded_image(editor.model.image(picture(), (SIDE, SIDE)))
+    rebuilt = editor.model.frames(latents[None] * editor.model.vae.config.scaling_factor, lambda: True)
+    for frame in frames(editor, NOISED, [0.0, 0.99 / NOISED.steps]):
+        assert levels(frame, rebuilt[0]) <= LEVELS
+
+
 class Ddim(diffusers.DDIMScheduler):
     """Takes times as the library's LEDITS++ gives them, which are no whole numbers."""
 
