@@ -31,8 +31,11 @@ def tokenizer():
     return CLIPTokenizer(vocab={c: i for i, c in enumerate(letters)}, merges=[], model_max_length=TOKENS)
 
 
-def parts(images, scheduler):
-    """All that a pipeline is made of; `images` are what its network takes besides the noisy latents."""
+def parts(images, scheduler, **settings):
+    """All that a pipeline is made of; `images` are what its network takes besides the noisy latents.
+
+    settings: of that network, others than here.
+    """
     torch.manual_seed(0)
     made = tokenizer()
     text = CLIPTextConfig(
@@ -43,12 +46,14 @@ def parts(images, scheduler):
         down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
         block_out_channels=(8, 8), layers_per_block=1, latent_channels=LATENTS, norm_num_groups=4, sample_size=SIDE,
     )  # fmt: skip
-    unet = UNet2DConditionModel(
-        sample_size=SIDE // 2, in_channels=LATENTS * (1 + images), out_channels=LATENTS, block_out_channels=(8, 16),
-        layers_per_block=1, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), cross_attention_dim=WIDTH, attention_head_dim=2,
-        norm_num_groups=4,
-    )  # fmt: skip
+    shape = {
+        "sample_size": SIDE // 2, "in_channels": LATENTS * (1 + images), "out_channels": LATENTS,
+        "block_out_channels": (8, 16), "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"), "cross_attention_dim": WIDTH, "attention_head_dim": 2,
+        "norm_num_groups": 4,
+    }  # fmt: skip
+    unet = UNet2DConditionModel(**shape | settings)
     return {
         "vae": vae, "text_encoder": CLIPTextModel(text), "tokenizer": made, "unet": unet,
         "scheduler": scheduler or ddim(), "safety_checker": None, "feature_extractor": None,
@@ -62,7 +67,7 @@ def instruct_pix2pix(folder: Path, scheduler=None) -> Path:
     return folder
 
 
-def text_to_image(folder: Path, scheduler=None) -> Path:
+def text_to_image(folder: Path, scheduler=None, **settings) -> Path:
     """A folder with one that draws what a prompt says."""
-    StableDiffusionPipeline(**parts(0, scheduler)).save_pretrained(folder)
+    StableDiffusionPipeline(**parts(0, scheduler, **settings)).save_pretrained(folder)
     return folder

@@ -15,6 +15,7 @@ pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
 import diffusers
+import transformers
 from sidelight.core.editor import Canvas, find
 from sidelight.core.errors import Cancelled, InvalidRequest
 from sidelight.core.stream import Stream
@@ -22,6 +23,7 @@ from sidelight.core.sweep import Shared
 from sidelight.editors import ledits as ledits_module
 from sidelight.editors.instruct_pix2pix import InstructPix2PixParams
 from sidelight.editors.ledits import LeditsParams
+from sidelight.editors.pipeline_folder import SCHEDULERS as SUPPORTED
 from sidelight.editors.sdedit import SdeditParams
 from sidelight.loading import ONE_BY_ONE
 from small_pipelines import LATENTS, SIDE, TOKENS, WIDTH, ddim, instruct_pix2pix, text_to_image
@@ -134,6 +136,15 @@ def test_every_row_of_sdedit_is_what_the_library_makes(scheduler, folders, edito
     assert levels(ours[0], ours[3]) > 10 * LEVELS
 
 
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_below_one_step_of_noise_the_image_is_given_back(scheduler, editors):
+    editor = editors("sdedit", scheduler)
+    latents = editor.model.encoded_image(editor.model.image(picture(), (SIDE, SIDE)))
+    rebuilt = editor.model.frames(latents[None] * editor.model.vae.config.scaling_factor, lambda: True)
+    for frame in frames(editor, NOISED, [0.0, 0.99 / NOISED.steps]):
+        assert levels(frame, rebuilt[0]) <= LEVELS
+
+
 class Ddim(diffusers.DDIMScheduler):
     """Takes times as the library's LEDITS++ gives them, which are no whole numbers."""
 
@@ -141,9 +152,18 @@ class Ddim(diffusers.DDIMScheduler):
         return super().add_noise(original_samples, noise, timesteps.long())
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("scheduler", ["ddim", "dpm++", "euler"])
-def test_every_row_of_ledits_is_what_the_library_makes(scheduler, reverse, folders, editors):
+@pytest.mark.parametrize(
+    ("scheduler", "reverse", "steps", "skip"),
+    [
+        ("ddim", False, 5, 0.25),
+        ("ddim", True, 5, 0.25),
+        ("dpm++", False, 5, 0.25),
+        ("dpm++", True, 5, 0.25),
+        ("euler", False, 5, 0.25),
+        ("ddim", False, 10, 0.7),  # 10 * 1.7 is 17 in double precision, and less in single
+    ],
+)
+def test_every_row_of_ledits_is_what_the_library_makes(scheduler, reverse, steps, skip, folders, editors):
     editor, canvas = editors("ledits", scheduler), picture()
     pipe = diffusers.LEditsPPPipelineStableDiffusion.from_pretrained(folders("ledits", scheduler))
     if scheduler == "dpm++":  # of which the library takes one kind only
@@ -153,7 +173,7 @@ def test_every_row_of_ledits_is_what_the_library_makes(scheduler, reverse, folde
     if scheduler == "ddim":
         pipe.scheduler = Ddim.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
-    params = dataclasses.replace(INVERTED, reverse=reverse)
+    params = dataclasses.replace(INVERTED, reverse=reverse, steps=steps, skip=skip)
     strengths = [0.0, 2.0, 8.0]
     prepared = editor.prepare(params, canvas, Stream(1))
     rows = prepared.rows(strengths, editor.placement)
@@ -265,6 +285,17 @@ def test_a_scheduler_that_draws_draws_the_same_for_a_row_in_any_batch(tmp_path):
     alone = torch.cat([frames(editor, EDITED, [s]) for s in STRENGTHS])
     assert levels(together, alone) <= LEVELS
     assert levels(frames(editor, EDITED, [1.0]), frames(editor, EDITED, [1.0], stream=Stream(2))) > LEVELS
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_every_scheduler_that_is_supported_makes_of_a_row_what_it_makes_of_it_alone(name, tmp_path):
+    settings = {"skip_prk_steps": True} if name == "PNDMScheduler" else {}
+    folder = text_to_image(tmp_path, getattr(diffusers, name)(**settings))
+    editor, strengths = find("sdedit").make(name="a", model=str(folder)), (0.5, 1.0)
+    together = frames(editor, NOISED, strengths)
+    assert torch.equal(together, frames(editor, NOISED, strengths))
+    assert levels(together, torch.cat([frames(editor, NOISED, [s]) for s in strengths])) <= LEVELS
+    assert levels(together[:1], together[1:]) > 10 * LEVELS
 
 
 # -- what is saved -----------------------------------------------------------------------------------------------------
@@ -399,11 +430,17 @@ def test_frames_keep_the_shape_of_the_image_at_the_size_that_the_model_knows(siz
         assert torch.equal(prepared.rows([1.0], editor.placement)["image"].value, canvas.pixels)
 
 
+@pytest.mark.parametrize("size", [(1, 400), (400, 1)])
+def test_an_image_too_narrow_for_one_cell_is_refused_and_not_blown_up(size, editors):
+    with pytest.raises(InvalidRequest, match="narrow"):
+        editors("instruct_pix2pix").prepare(EDITED, picture(size=size), Stream(1))
+
+
 def test_folders_that_will_not_do_are_refused_with_what_is_wrong(folders, tmp_path):
     make = find("instruct_pix2pix").make
 
-    def broken(name, change):
-        folder = shutil.copytree(folders("instruct_pix2pix"), tmp_path / name)
+    def broken(name, change, scheduler="ddim"):
+        folder = shutil.copytree(folders("instruct_pix2pix", scheduler), tmp_path / name)
         change(folder)
         return {"name": "a", "model": str(folder)}
 
@@ -411,6 +448,13 @@ def test_folders_that_will_not_do_are_refused_with_what_is_wrong(folders, tmp_pa
         def change(folder):
             index = json.loads((folder / "model_index.json").read_text())
             (folder / "model_index.json").write_text(json.dumps(index | {component: value}))
+
+        return change
+
+    def settled(file, **settings):
+        def change(folder):
+            config = json.loads((folder / file).read_text())
+            (folder / file).write_text(json.dumps(config | settings))
 
         return change
 
@@ -428,14 +472,57 @@ def test_folders_that_will_not_do_are_refused_with_what_is_wrong(folders, tmp_pa
         make(**broken("vae", renamed("vae", None)))
     with pytest.raises(ValueError, match="text_encoder is T5EncoderModel"):
         make(**broken("text", renamed("text_encoder", ["transformers", "T5EncoderModel"])))
-    with pytest.raises(ValueError, match="no scheduler"):
+    with pytest.raises(ValueError, match="UNet2DModel is none of"):
         make(**broken("scheduler", renamed("scheduler", ["diffusers", "UNet2DModel"])))
+    with pytest.raises(ValueError, match="FlowMatchEulerDiscreteScheduler is none of DDIMScheduler, "):
+        make(**broken("flow", renamed("scheduler", ["diffusers", "FlowMatchEulerDiscreteScheduler"])))
+    with pytest.raises(ValueError, match="skip_prk_steps"):
+        make(**broken("prk", settled("scheduler/scheduler_config.json", skip_prk_steps=False), "pndm"))
+    with pytest.raises(ValueError, match="attention mask"):
+        make(**broken("masked", settled("text_encoder/config.json", use_attention_mask=True)))
+    with pytest.raises(ValueError, match="sample_size"):
+        make(**broken("unsized", settled("unet/config.json", sample_size=None)))
+    with pytest.raises(ValueError, match="tokenizer does not load"):
+        make(**broken("wordless", lambda folder: [file.unlink() for file in (folder / "tokenizer").iterdir()]))
     with pytest.raises(ValueError, match="another kind of editor"):
         make(name="a", model=str(folders("sdedit")))
     with pytest.raises(ValueError, match="predicts noise"):
         find("ledits").make(name="a", model=str(folders("sdedit", "ddim-v")))
     with pytest.raises(ValueError, match="precision"):
         make(name="a", model=str(folders("instruct_pix2pix")), precision="int8")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 48},
+        {"num_class_embeds": 3},
+    ],
+)
+def test_networks_that_want_more_than_time_and_text_are_refused_as_such(settings, tmp_path):
+    """Stable Diffusion XL, upscalers: whatever the widths of their texts are."""
+    folder = text_to_image(tmp_path, cross_attention_dim=WIDTH if "num_class_embeds" in settings else 24, **settings)
+    with pytest.raises(ValueError, match="more than latents, time and text"):
+        find("sdedit").make(name="a", model=str(folder))
+
+
+def test_a_tokenizer_that_knows_no_limit_has_the_text_encoders(folders, tmp_path):
+    folder = shutil.copytree(folders("instruct_pix2pix"), tmp_path / "a")
+    for file in (folder / "tokenizer").glob("*config.json"):
+        config = json.loads(file.read_text())
+        config.pop("model_max_length", None)
+        file.write_text(json.dumps(config))
+    editor = find("instruct_pix2pix").make(name="a", model=str(folder))
+    assert len(editor.model.text("abc", None, "prompt").value) == TOKENS
+    with pytest.raises(InvalidRequest, match="prompt"):
+        editor.model.text("a" * TOKENS, None, "prompt")
+
+
+def test_loading_draws_no_progress_bar(folders, capfd):
+    transformers.utils.logging.enable_progress_bar()
+    find("instruct_pix2pix").make(name="a", model=str(folders("instruct_pix2pix")))
+    assert capfd.readouterr().err == ""
+    assert transformers.utils.logging.is_progress_bar_enabled()
 
 
 def test_the_digest_is_of_the_weights(folders, tmp_path):

@@ -64,6 +64,19 @@ def test_an_interval_is_halved_on_for_a_jump_a_bend_or_a_flip():
     assert (bends(at, np.vstack([line, step]), none) == found).all()  # any of the numbers asks for it
 
 
+@pytest.mark.parametrize(("width", "bent"), [(2, False), (4, True)])
+def test_a_bend_is_where_a_straight_line_errs_by_a_hundredth_of_the_range(width, bent):
+    at = np.arange(0, 33, width)
+    parabola = (at - 16.0)[None] ** 2  # of which lines err by width^2 / 4, and the range is 256
+    found = bends(at, parabola, np.zeros(len(at), int))
+    assert (found[abs(at[:-1] + width / 2 - 16) < 12] == bent).all()  # farther out each step is a jump
+
+
+def test_what_differs_by_a_models_rounding_does_not_bend():
+    y = 5 + 1e-7 * np.random.default_rng(0).random((2, 9))
+    assert not bends(np.arange(0, 81, 10), y, np.zeros(9, int)).any()
+
+
 @given(st.lists(st.floats(-5, 5), min_size=9, max_size=9), st.floats(0.1, 100), st.floats(-100, 100))
 def test_what_bends_does_not_depend_on_the_scale(values, a, b):
     y = np.round(np.array([values]), 2)

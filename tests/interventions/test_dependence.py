@@ -10,6 +10,7 @@ from intervention_studio import found_of
 from scipy.special import digamma
 from scipy.stats import pearsonr
 from sidelight.interventions.dependence import information, pearson
+from sidelight.interventions.permutation import against_null
 
 NUMBERS = st.one_of(st.integers(0, 4).map(float), st.floats(-5, 5, width=16))
 
@@ -103,6 +104,15 @@ def test_correlation_is_tested_on_both_sides_and_information_on_one():
     assert found_of(x**2, statistic="pearson", x=x).p_value > 0.5  # blind to what is not monotone
     noise = np.random.default_rng(1).standard_normal(60)
     assert found_of(noise, statistic="mutual_information", x=x).p_value > 0.01
+
+
+def test_information_below_that_of_most_orders_is_not_extreme():
+    rng = np.random.default_rng(0)
+    x = np.arange(30.0)
+    y = next(y for y in rng.standard_normal((100, 30)) if information(y[None], x)[0] < -0.05)
+    value = float(information(y[None], x)[0])
+    found = against_null("mutual_information", y, x, np.array([value - 1, value - 0.1, -value, 1.0]))
+    assert (found.value, found.count) == (value, 2)
 
 
 @pytest.mark.parametrize("statistic", ["pearson", "mutual_information"])

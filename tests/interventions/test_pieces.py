@@ -16,7 +16,7 @@ def image(seed, h=40, w=56):
 
 
 def test_flips_are_counted_between_neighbours_and_told_from_the_unedited_class():
-    top = torch.tensor([2, 2, 0, 0, 2, 1])
+    top = torch.tensor([2, 2, 0, 0, 0, 2, 1])
     assert flips(top) == 3
     assert first_flip(top, 2) == 2
     assert first_flip(top, 7) == 0

@@ -188,6 +188,32 @@ def test_with_the_unedited_input_in_front_the_test_is_of_that_series():
     assert (with_it.score, with_it.score_with_original) == (without.score, without.score_with_original)
 
 
+def staircase(net, frames=12, each=8, **given):
+    """The effect of a series in which every frame comes `each` times, as an editor in coarse steps makes it."""
+    levels = [torch.full_like(BLACK, 20 * i) for i in range(frames) for _ in range(each)]
+    return effect_of(captured(levels), net=net, **given)
+
+
+def test_frames_that_are_given_several_times_are_no_evidence_of_order():
+    of_level = np.random.default_rng(7).random((20, 12))
+    nets = [of_brightness(lambda m, row=row: row[round(m / 20)], lambda m: 0.0) for row in of_level]
+    once, often = ([staircase(net, each=each)[1] for net in nets] for each in (1, 8))
+    assert [e.significance for e in often] == [e.significance for e in once]
+    assert sum(e.significance.p_value < 0.05 for e in often) <= 3
+
+
+@pytest.mark.parametrize("statistic", Dependence)
+def test_dependence_is_of_the_frames_that_differ(statistic):
+    once, often = (staircase(WAVE, each=each, dependence=(statistic,)) for each in (1, 8))
+    assert once[1].dependence[statistic.value].p_value == often[1].dependence[statistic.value].p_value
+    assert (once[0].repeated, often[0].repeated) == (0, 84)
+
+
+def test_of_one_frame_all_along_p_is_1():
+    response, effect = staircase(WAVE, frames=1)
+    assert (response.repeated, effect.significance.p_value, effect.score) == (7, 1, 0)
+
+
 def test_a_model_that_does_not_react_is_not_significant_and_says_so_exactly():
     _, effect = effect_of(brightened(range(20)), net=of_brightness(lambda m: 0.4), dependence=tuple(Dependence))
     assert effect.significance.p_value == effect.significance.adjusted == 1 and not effect.significance.significant

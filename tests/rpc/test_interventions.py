@@ -421,6 +421,11 @@ def test_an_edit_that_does_nothing_is_told(up):
     assert "hardly changed" not in warned(up, levels())
 
 
+def test_frames_that_are_the_same_as_the_one_before_are_told(up):
+    assert "4 of 9 frames are the same" in warned(up, levels(last=4))
+    assert "are the same" not in warned(up, levels())
+
+
 def test_a_series_of_other_images_is_told(up):
     other = RNG.integers(0, 256, (3, 24, 36, 3)).astype(np.uint8)
     assert "hardly the same any more" in warned(up, gradual("noise", strengths=[200, 230, 255]))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Significance:
-    """A permutation test of the score: ordered, not large."""
+    """A permutation test of the score: ordered, not large. Of frames that are the same as the one before each once."""
 
     permutations: int  # K; fewer than asked for where the deadline came between them
     p_value: float  # (1 + count) / (1 + K)
@@ -70,6 +70,7 @@ class Response:
     frames: "tuple[Frame, ...]"  # these frames
     edits: int  # that were made for it in this request
     saved: int  # strengths of the grid that adaptive sampling left out
+    repeated: int  # frames that are the same as the one before, which tests leave out
 
 
 @dataclass(frozen=True, eq=False)

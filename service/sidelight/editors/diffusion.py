@@ -80,7 +80,8 @@ class DiffusionEditor:
         def rows(strengths: Sequence[float], on: Placement) -> Rows:
             scale.check(strengths)
             columns: dict[str, Column] = {**same, "strength": torch.tensor(strengths, dtype=torch.float64)}
-            return columns | {name: torch.full((len(strengths),), x) for name, x in numbers.items()}
+            of_each = {n: torch.full((len(strengths),), x, dtype=torch.float64) for n, x in numbers.items()}
+            return columns | of_each
 
         tokens = len(same["text"].value)
         return Prepared(ask, (tokens, like), rows, f"{self.name}:{key}", (ask.size[0], ask.size[1]))

@@ -60,7 +60,9 @@ class LatentDiffusion:
             self.vae, self.unet = (n.to(memory_format=torch.channels_last) for n in (self.vae, self.unet))
         self.factor = 2 ** (len(self.vae.config.block_out_channels) - 1)  # pixels of a latent's side
         self._multiple = self.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
-        self.tokens, self.width = self._tokenizer.model_max_length, self.unet.config.cross_attention_dim
+        # A tokenizer that was saved without its limit has none.
+        self.tokens = min(self._tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
+        self.width = self.unet.config.cross_attention_dim
         self._kept: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
         self.unet_rows = 0  # that were computed, for whoever measures
 
@@ -71,19 +73,31 @@ class LatentDiffusion:
                 f"{model}: its unet has {unet.in_channels} channels in and {unet.out_channels} out, not {wanted} and "
                 f"{self.channels}: the pipeline of another kind of editor"
             )
+        if unet.time_cond_proj_dim or unet.addition_embed_type or unet.class_embed_type or unet.num_class_embeds:
+            raise ValueError(
+                f"{model}: its unet wants more than latents, time and text, as Stable Diffusion XL does, which is not "
+                "supported"
+            )
+        if not isinstance(unet.sample_size, int):
+            raise ValueError(f"{model}: its unet tells no sample_size that is one number: images of what size it knows")
+        if getattr(self.text_encoder.config, "use_attention_mask", False):
+            raise ValueError(f"{model}: its text encoder wants an attention mask, which is not supported")
         if unet.cross_attention_dim != self.text_encoder.config.hidden_size:
             raise ValueError(f"{model}: its unet takes texts of another width than its text encoder gives")
-        if unet.time_cond_proj_dim or unet.addition_embed_type or unet.class_embed_type:
-            raise ValueError(f"{model}: its unet wants more than latents, time and text, which is not supported")
 
     # -- columns: any thread -------------------------------------------------------------------------------------------
 
     def size(self, canvas: Canvas) -> tuple[int, int]:
-        """Of a frame: the image's shape, with about the area that the model was trained on, in whole latents."""
+        """Of a frame: the image's shape, with about the area that the model was trained on, in whole latents.
+
+        Raises InvalidRequest for an image so narrow that its frames would have many times that area.
+        """
         height, width = canvas.pixels.shape[1:]
         factor = self.unet.config.sample_size * self.factor / (height * width) ** 0.5
-        high, wide = (max(1, round(side * factor / self._multiple)) * self._multiple for side in (height, width))
-        return high, wide
+        high, wide = (round(side * factor / self._multiple) for side in (height, width))
+        if not high or not wide:
+            raise InvalidRequest("", f"takes no image as narrow as {width} x {height}: cut it nearer to a square")
+        return high * self._multiple, wide * self._multiple
 
     def image(self, canvas: Canvas, size: tuple[int, int]) -> Shared:
         """The image at this size, uint8 [3, H, W]."""
@@ -145,9 +159,7 @@ class LatentDiffusion:
             value = column.value.to(self.device)
             if value.is_floating_point():
                 return value.to(self.dtype)
-            masked = getattr(self.text_encoder.config, "use_attention_mask", False)
-            mask = (value != self._tokenizer.pad_token_id)[None] if masked else None
-            return self.text_encoder(value[None], attention_mask=mask).last_hidden_state[0]
+            return self.text_encoder(value[None]).last_hidden_state[0]
 
         return self.kept(("text", column.key), made)
 

@@ -6,8 +6,9 @@ are fetched, or found in the local cache.
 """
 
 import hashlib
-import inspect
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,19 @@ import torch
 from sidelight.loading import ONE_BY_ONE
 
 COMPONENTS = {
-    # component: package, class; a scheduler may be any of diffusers' own
+    # component: package, class; a scheduler may be any of SCHEDULERS
     "vae": ("diffusers", "AutoencoderKL"),
     "unet": ("diffusers", "UNet2DConditionModel"),
     "text_encoder": ("transformers", "CLIPTextModel"),
     "tokenizer": ("transformers", "CLIPTokenizer"),
     "scheduler": ("diffusers", ""),
 }
+SCHEDULERS = (  # those of latent diffusion models that keep all that they draw to the generator they are given
+    "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler",
+    "LMSDiscreteScheduler", "PNDMScheduler", "TCDScheduler", "UniPCMultistepScheduler",
+)  # fmt: skip
 PATTERNS = ["model_index.json"] + [
     f"{name}/{files}" for name in COMPONENTS for files in ("*.json", "*.txt", "*.safetensors")
 ]
@@ -66,12 +73,28 @@ def _read(
         made = getattr(packages[package], kind)
         settings = _SETTINGS | (_OF_DIFFUSERS if package == "diffusers" else {})
         try:
-            network = made.from_pretrained(folder, subfolder=name, torch_dtype=dtype, **settings)
+            with _no_bar(transformers.utils.logging):
+                network = made.from_pretrained(folder, subfolder=name, torch_dtype=dtype, **settings)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise ValueError(f"{folder}: its {name} does not load: {error}") from error
         networks[name] = network.to(device).eval().requires_grad_(False)
-    tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    try:
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{folder}: its tokenizer does not load: {error}") from error
     return Components(**networks, tokenizer=tokenizer, scheduler=scheduler, digest=digest)
+
+
+@contextmanager
+def _no_bar(bars: Any) -> Iterator[None]:
+    """Weights are loaded without a progress bar: a service's log is no terminal."""
+    before = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if before:
+            bars.enable_progress_bar()
 
 
 def found(model: str) -> Path:
@@ -117,11 +140,12 @@ def _index(folder: Path) -> dict[str, list[str]]:
 
 
 def _scheduler(diffusers: Any, kind: str, folder: Path) -> Any:
-    known = getattr(diffusers, kind, None) if kind.endswith("Scheduler") else None
-    if not inspect.isclass(known) or not issubclass(known, diffusers.SchedulerMixin):
-        raise ValueError(f"{folder}: {kind} is no scheduler of diffusers {diffusers.__version__}")
-    made: Any = known
+    if kind not in SCHEDULERS:
+        raise ValueError(f"{folder}: its scheduler {kind} is none of {', '.join(SCHEDULERS)}")
     try:
-        return made.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
+        made = getattr(diffusers, kind).from_pretrained(folder, subfolder="scheduler", local_files_only=True)
     except (OSError, ValueError) as error:
         raise ValueError(f"{folder}: its scheduler does not load: {error}") from error
+    if not made.config.get("skip_prk_steps", True):  # several times of one step: no place to begin at
+        raise ValueError(f"{folder}: its scheduler has Runge-Kutta steps, which is not supported: set skip_prk_steps")
+    return made

@@ -1,6 +1,7 @@
 """SDEdit: the image is noised, and denoised again under a prompt (Meng et al., ICLR 2022, arXiv 2108.01073).
 
-    x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) n        t the time at the share `strength` of the schedule
+    x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) n        t the time at the share `strength` of the schedule, x_0 the mode of
+                                                 what the autoencoder makes of the image
     e   = (1 - g) e(0) + g e(T)                  from there down to 0
 
 The strength is how far the image is noised, in whole steps: int(steps * strength) of them are denoised, as in
@@ -65,7 +66,9 @@ class Sdedit(DiffusionEditor):
         clean = model.spread(tiles, "image", model.encoded_image) * model.vae.config.scaling_factor
         told, untold = (model.spread(tiles, name, model.encoded_text) for name in ("text", "untold"))
         noise = model.spread(tiles, "noise", model.uploaded)[:, 0]
-        begins = [schedule.order * (ask.steps - int(ask.steps * s)) for s in strengths_of(tiles)]
+        left = [int(ask.steps * s) for s in strengths_of(tiles)]
+        # PNDM has one time more than steps: of no steps nothing is left whatever the scheduler.
+        begins = [schedule.order * (ask.steps - n) if n else len(schedule.times) for n in left]
         noised = [schedule.noised(clean[k : k + 1], noise[k : k + 1], begin) for k, begin in enumerate(begins)]
         drawing = seeds_of(tiles)
         latents = denoised(

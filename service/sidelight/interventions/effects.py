@@ -96,4 +96,5 @@ def response(series: Series, job: Job, found: tuple[Effect, ...], frames: int, s
         frames=tuple(series.frames[places[i]] for i in shown),
         edits=sequence.edits,
         saved=saved,
+        repeated=len(places) - len(series.distinct),
     )

@@ -115,11 +115,16 @@ def _measure(several: Sequence[Series]) -> None:
 
 
 def _tests(job: Job, several: Sequence[Series], original: NDArray, p: Settings) -> Plan[list[Tests]]:
-    """By statistic, of each series that was evaluated everywhere: interpolated points would be found ordered."""
+    """By statistic, of each series that was evaluated everywhere: interpolated points would be found ordered.
+
+    So would frames that come several times in a row, as an editor in coarse steps makes them: each counts once, but
+    where there is only one all along, and p is 1.
+    """
     asked: dict[tuple[int, str], Question] = {}
     for k, series in enumerate(several):
         if series.complete:
-            y, x = series.scores(), series.strengths.numpy()
+            at = series.distinct if len(series.distinct) > 1 else slice(None)
+            y, x = series.scores()[:, at], series.strengths.numpy()[at]
             whole = np.concatenate([original[:, None], y], axis=1) if p.with_original else y
             asked[k, "score"] = Question("score", whole, np.arange(whole.shape[1], dtype=np.float64))
             asked |= {(k, name.value): Question(name.value, y, x) for name in p.dependence}

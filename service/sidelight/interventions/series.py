@@ -50,6 +50,12 @@ class Series:
         """Outputs [n, K]."""
         return torch.stack([self.outputs[i] for i in sorted(self.outputs)])
 
+    @property
+    def distinct(self) -> NDArray[np.int64]:
+        """[m]: of the n evaluated, in order, those whose frame is not that of the one before."""
+        frames = [self.frames[i] for i in self.places.tolist()]
+        return np.array([i for i, x in enumerate(frames) if i == 0 or not torch.equal(x, frames[i - 1])], np.int64)
+
     def edited(self, places: Several[int]) -> Plan[None]:
         """Get the frames at these places; some stay missing where the deadline comes. Raises Stopped."""
         own, x = self.sequence.prepared.frames, self.sequence.strengths

@@ -43,11 +43,10 @@ def _digest(pixels: Frame) -> str:
 
 def fitting(source: Encoded | Pixels, spec: ModelSpec) -> Callable[[Frame], torch.Tensor]:
     """What makes a frame this model's pixels [C, H, W] float32 in 0..255: what it does to the input itself."""
-    raw = isinstance(source, Pixels)
 
     def fitted(frame: Frame) -> torch.Tensor:
         image = Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy())
-        to = Fit((image.height, image.width)) if raw else spec.fit
+        to = Fit(source.size) if isinstance(source, Pixels) else spec.fit  # an editor may work at another size
         pixels, _ = fit(image, to, spec.pixels.order)
         return pixels
 

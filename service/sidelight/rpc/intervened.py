@@ -110,6 +110,11 @@ def intervention_warnings(r: Response, t: int) -> Iterator[str]:
     elif r.count < FEW:
         yield f"with {r.count} strengths even a straight ramp cannot reach p < .01: take at least {FEW}"
     yield from _picture_warnings(r)
+    if r.repeated:
+        yield (
+            f"{r.repeated} of {len(r.strengths)} frames are the same as the one before: tests are of the others, and "
+            "the score counts them as no change"
+        )
     shift = abs(effect.reconstruction_shift)
     if shift > effect.total_variation and shift > 1e-9:
         yield (
