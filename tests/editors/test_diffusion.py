@@ -482,8 +482,10 @@ def test_folders_that_will_not_do_are_refused_with_what_is_wrong(folders, tmp_pa
         make(**broken("masked", settled("text_encoder/config.json", use_attention_mask=True)))
     with pytest.raises(ValueError, match="sample_size"):
         make(**broken("unsized", settled("unet/config.json", sample_size=None)))
-    with pytest.raises(ValueError, match="tokenizer does not load"):
+    with pytest.raises(ValueError, match="tokenizer has no vocabulary"):
         make(**broken("wordless", lambda folder: [file.unlink() for file in (folder / "tokenizer").iterdir()]))
+    with pytest.raises(ValueError, match="tokenizer does not load"):
+        make(**broken("garbled", lambda folder: (folder / "tokenizer" / "tokenizer.json").write_text("{}")))
     with pytest.raises(ValueError, match="another kind of editor"):
         make(name="a", model=str(folders("sdedit")))
     with pytest.raises(ValueError, match="predicts noise"):

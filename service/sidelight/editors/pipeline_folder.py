@@ -78,9 +78,12 @@ def _read(
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise ValueError(f"{folder}: its {name} does not load: {error}") from error
         networks[name] = network.to(device).eval().requires_grad_(False)
+    there = {file.name for file in (folder / "tokenizer").glob("*")}
+    if "tokenizer.json" not in there and not there >= {"vocab.json", "merges.txt"}:  # it would load, and know no word
+        raise ValueError(f"{folder}: its tokenizer has no vocabulary: tokenizer.json, or vocab.json and merges.txt")
     try:
         tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{folder}: its tokenizer does not load: {error}") from error
     return Components(**networks, tokenizer=tokenizer, scheduler=scheduler, digest=digest)
 
