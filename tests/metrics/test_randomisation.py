@@ -155,7 +155,7 @@ def test_black_boxes_and_gradients_alike_go_to_the_random_copies(network, name, 
     explanation = checked(network, name, **params)
     (found,) = explanation.measures
     assert set(found.values) == set(NAMES) and found.curves["cosine"].shape == (2, 4)
-    assert (found.curves["spearman"][:, 1:].abs() < 0.95).all()
+    assert (found.curves["spearman"][:, 1:].abs() < 0.99).all()  # a few cells: chance alone may make them much alike
     assert explanation.evaluations == pytest.approx(explanation.rows_done * 4, rel=0.3)
 
 

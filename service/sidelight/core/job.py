@@ -109,6 +109,9 @@ class Span:
     score: float
 
 
+HALF = 0.5  # an optimised mask whose mean is above that is no explanation yet (Brinner & Zarriess, arXiv 2508.11388)
+
+
 @dataclass(frozen=True, eq=False)
 class Optimised:
     """A mask found by optimisation, for one target: how it was come by, and what it is worth.

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from sidelight.core.job import HALF
 from sidelight.masks.options import Options, Rule
 
 MEMORY = 0.95  # of the smoothed decrease, a step
-HALF = 0.5  # a mask that keeps more than that is no explanation yet
 
 
 class Stopping(Protocol):

@@ -8,8 +8,7 @@ import torch
 from sidelight_proto.v1 import types_pb2
 
 from sidelight.core.inputs import TextInput
-from sidelight.core.job import Job, Optimised
-from sidelight.masks.stopping import HALF
+from sidelight.core.job import HALF, Job, Optimised
 from sidelight.rpc.tensors import encode_tensor
 
 TERMS = 5  # kept, removed, size, sigma, variation
