@@ -22,6 +22,7 @@ from sidelight.core.stream import Stream
 from sidelight.core.sweep import Shared
 from sidelight.editors import ledits as ledits_module
 from sidelight.editors.instruct_pix2pix import InstructPix2PixParams
+from sidelight.editors.latent_diffusion import KEPT
 from sidelight.editors.ledits import LeditsParams
 from sidelight.editors.pipeline_folder import SCHEDULERS as SUPPORTED
 from sidelight.editors.sdedit import SdeditParams
@@ -156,7 +157,7 @@ class Ddim(diffusers.DDIMScheduler):
     ("scheduler", "reverse", "steps", "skip"),
     [
         ("ddim", False, 5, 0.25),
-        ("ddim", True, 5, 0.25),
+        ("ddim", True, 5, 0.35),  # 6.75 steps are 6
         ("dpm++", False, 5, 0.25),
         ("dpm++", True, 5, 0.25),
         ("euler", False, 5, 0.25),
@@ -287,6 +288,45 @@ def test_a_scheduler_that_draws_draws_the_same_for_a_row_in_any_batch(tmp_path):
     assert levels(frames(editor, EDITED, [1.0]), frames(editor, EDITED, [1.0], stream=Stream(2))) > LEVELS
 
 
+def test_what_is_drawn_is_the_sequences_own_and_another_at_every_step(tmp_path):
+    folder = instruct_pix2pix(tmp_path, diffusers.EulerAncestralDiscreteScheduler(steps_offset=1))
+    editor = find("instruct_pix2pix").make(name="a", model=str(folder))
+    seeds = [
+        int(editor.prepare(EDITED, picture(), Stream(n)).rows([1.0], editor.placement)["seed"].value) for n in (1, 1, 2)
+    ]
+    assert seeds[0] == seeds[1] != seeds[2]
+
+    def drawn(seed, i):
+        (generator,) = editor.schedule(4).drawing([seed], i)["generator"]
+        return torch.randn(8, generator=generator)
+
+    assert torch.equal(drawn(5, 2), drawn(5, 2))
+    assert not torch.equal(drawn(5, 2), drawn(5, 3)) and not torch.equal(drawn(5, 2), drawn(9, 2))
+
+
+def test_rows_that_skip_other_shares_of_an_inversion_share_no_batch(editors):
+    editor = editors("ledits")
+    one, other = (
+        editor.prepare(dataclasses.replace(INVERTED, skip=skip), picture(), Stream(1)) for skip in (0.25, 0.5)
+    )
+    assert one.ask == other.ask and one.like != other.like
+
+
+def test_the_key_holds_the_weights(folders, editors, tmp_path):
+    folder = shutil.copytree(folders("instruct_pix2pix"), tmp_path / "a")
+    config = folder / "scheduler" / "scheduler_config.json"
+    config.write_text(config.read_text().replace("0.012", "0.013"))
+    other = find("instruct_pix2pix").make(name="instruct_pix2pix", model=str(folder))
+    keys = {editor.prepare(EDITED, picture(), Stream(1)).key for editor in (editors("instruct_pix2pix"), other)}
+    assert len(keys) == 2
+
+
+def test_frames_that_are_not_finite_are_an_error_and_no_picture(editors):
+    latents = torch.full((1, LATENTS, SIDE // 2, SIDE // 2), torch.nan)
+    with pytest.raises(FloatingPointError, match="float32"):
+        editors("sdedit").model.frames(latents, lambda: True)
+
+
 @pytest.mark.parametrize("name", SUPPORTED)
 def test_every_scheduler_that_is_supported_makes_of_a_row_what_it_makes_of_it_alone(name, tmp_path):
     settings = {"skip_prk_steps": True} if name == "PNDMScheduler" else {}
@@ -335,6 +375,22 @@ def test_texts_and_images_are_encoded_once_however_many_rows_and_batches(folders
     assert (len(texts), len(images)) == (2, 1)
     frames(editor, dataclasses.replace(EDITED, prompt="xyz"), STRENGTHS)
     assert (len(texts), len(images)) == (3, 1)
+
+
+def test_encodings_are_kept_up_to_a_number_and_the_longest_unused_go_first(folders):
+    model = find("sdedit").make(name="a", model=str(folders("sdedit"))).model
+    made = []
+
+    def asked(i):
+        return model.kept(i, lambda: made.append(i) or torch.tensor(i))
+
+    for i in range(KEPT):
+        asked(i)
+    asked(0)
+    asked(KEPT)  # one too many: 1 goes, which was asked for longest ago
+    before = len(made)
+    asked(0)
+    assert len(made) == before and asked(1) == 1 and len(made) == before + 1
 
 
 def test_the_inversion_is_made_once_for_a_sequence(folders):
