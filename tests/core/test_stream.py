@@ -1,17 +1,19 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sidelight.core.stream import Stream
 
 
-@given(st.integers(0, 2**64 - 1), st.integers(1, 9), st.integers(0, 40), st.integers(1, 40), st.integers(1, 20))
-def test_any_chunking_gives_the_same_draws(seed, width, start, count, chunk):
+@pytest.mark.parametrize("draw", [Stream.words, Stream.normal])
+@given(st.integers(0, 2**64 - 1), st.integers(1, 200), st.integers(0, 40), st.integers(1, 40), st.integers(1, 20))
+def test_any_chunking_gives_the_same_draws(draw, seed, width, start, count, chunk):
     stream = Stream(seed).child("a")
-    whole = stream.words(range(start, start + count), width)
+    whole = draw(stream, range(start, start + count), width)
     parts = [
-        stream.words(range(at, min(at + chunk, start + count)), width) for at in range(start, start + count, chunk)
+        draw(stream, range(at, min(at + chunk, start + count)), width) for at in range(start, start + count, chunk)
     ]
     assert (np.concatenate(parts) == whole).all()
 
@@ -37,16 +39,6 @@ def test_uniform_normal_and_integers_have_their_moments():
     assert abs(z.mean()) < 0.015 and abs(z.var() - 1) < 0.02 and np.isfinite(z).all()
     counts = np.bincount(k.integers(rows, 5, 7).ravel(), minlength=7)
     assert len(counts) == 7 and (abs(counts / counts.sum() - 1 / 7) < 0.006).all()
-
-
-@given(st.integers(0, 2**64 - 1), st.integers(1, 200), st.integers(0, 9), st.integers(1, 5), st.integers(1, 4))
-def test_any_chunking_gives_the_same_normal_numbers(seed, width, start, count, chunk):
-    stream = Stream(seed).child("a")
-    whole = stream.normal(range(start, start + count), width)
-    parts = [
-        stream.normal(range(at, min(at + chunk, start + count)), width) for at in range(start, start + count, chunk)
-    ]
-    assert (np.concatenate(parts) == whole).all()
 
 
 def test_normal_numbers_have_the_distribution_of_normal_numbers_and_those_of_a_pair_are_independent():

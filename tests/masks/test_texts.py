@@ -19,6 +19,7 @@ from sidelight.core.target import Link, OutputKind, Target
 from sidelight.masks.field import WordField
 from sidelight.masks.optimise import optimise
 from sidelight.masks.options import TEXT, Comprehensiveness, Kernel
+from sidelight.masks.robust import noise
 from sidelight.masks.texts import enter_text
 from torch import nn
 
@@ -176,12 +177,14 @@ def test_a_mask_of_one_target_is_worth_the_same_without_the_other():
 # -- padding
 
 
-def test_lengths_are_filled_up_to_16_with_padding_and_the_outputs_stay():
-    job = job_of("An unforgettable joy, truly.")
+@pytest.mark.parametrize(("joys", "multiple"), [(10, 8), (33, 4)])
+def test_lengths_are_filled_up_with_padding_longer_ones_to_a_finer_multiple_and_the_outputs_stay(joys, multiple):
+    job = job_of("joy " * joys)
     length = len(reader.ids(job.input.text))
     scene, found = asked(job, some(job))
-    assert length % 16 and scene.ids.shape == (1, -(-length // 16) * 16)
-    assert scene.ids[0, length:].tolist() == [PAD] * (16 - length % 16)
+    filled = -(-length // multiple) * multiple
+    assert length % multiple and filled % 16 == (0 if multiple == 8 else 4) and scene.ids.shape == (1, filled)
+    assert scene.ids[0, length:].tolist() == [PAD] * (filled - length)
     bare, alone = asked(replace(job, twin=replace(job.twin, pad=None)), some(job))
     assert bare.ids.shape == (1, length)
     torch.testing.assert_close(found.log_p, alone.log_p, rtol=1e-12, atol=1e-12)
@@ -292,6 +295,11 @@ def test_noise_is_the_steps_own_whatever_the_target_and_the_padding():
     assert not torch.equal(first.log_p, asked(job, masks, 3, False, options)[1].log_p)
     bare = asked(replace(job, twin=replace(job.twin, pad=None)), masks, 3, True, options)[1]
     torch.testing.assert_close(first.log_p, bare.log_p, rtol=1e-12, atol=1e-12)
+
+
+def test_no_two_steps_or_sides_share_noise():
+    drawn = torch.cat([noise(3, 5, 1.0, Stream(1), step, 0).flatten() for step in range(4)])
+    assert len(drawn.unique()) == 4 * 2 * 3 * 5
 
 
 def test_what_is_kept_and_the_rest_have_noise_of_their_own():
